@@ -1,0 +1,54 @@
+/*
+ * combine.h
+ *		Flat combining.  Private to the engine.
+ *
+ * Hendler, Incze, Shavit & Tzafrir 2010, as used by Calciu et al. 2017, section
+ * 5.2: who gets the combiner lock of a replica collects the pending requests of
+ * its sessions, appends them to the log as one batch, brings the copy up to
+ * date and hands out the responses.
+ *
+ * A request waits for the combine that is running and at most one more (fault
+ * W1): it sets its bit before it looks at the lock, and a combiner looks at the
+ * bits after it has freed the lock and wakes one requester that sleeps, which
+ * then combines (edge Q3).
+ *
+ * A combiner looks at sessions whose bit is set, so a write costs by what is
+ * pending, not by who ever registered (fault W7).
+ */
+#ifndef NR_COMBINE_H
+#define NR_COMBINE_H
+
+#include "engine/replay.h"
+#include "engine/rwlock.h"
+#include "engine/wait.h"
+
+/* The combiner lock of replica r.  Unlock wakes whoever waits for what it protected. */
+extern bool nr_combiner_try(NrSession *s, uint32_t g, uint32_t r);
+extern void nr_combiner_unlock(NrSession *s, uint32_t g, uint32_t r);
+
+/* Wait for it; false: cancelled. */
+extern bool nr_combiner_lock(NrSession *s, uint32_t g, uint32_t r, bool cancellable);
+
+/* Why the log had no room, so that a waiter can tell when to look again. */
+typedef struct NrFull
+{
+	uint64_t	head;			/* head at that time */
+	bool		slots;			/* no slot; else no room in the replica's ring */
+} NrFull;
+
+/*
+ * With the combiner lock of the session's own replica: serve what is pending.
+ * False: the log is full and something is left.
+ */
+extern bool nr_combine(NrSession *s, const NrDispatch *dispatch, uint32_t g, NrFull *full);
+
+/* Without it: if nobody combines and somebody sleeps on a pending request, wake them. */
+extern void nr_combiner_handoff(NrSession *s, uint32_t g, uint32_t r);
+
+/* Take back the own pending request.  False: a combiner has taken it. */
+extern bool nr_request_withdraw(NrSession *s, uint32_t g);
+
+/* Bring lagging replicas forward whose combiner lock is free. */
+extern void nr_help_laggards(NrSession *s, const NrDispatch *dispatch, uint32_t g);
+
+#endif							/* NR_COMBINE_H */

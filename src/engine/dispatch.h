@@ -1,0 +1,267 @@
+/*
+ * dispatch.h
+ *		What a sequential data structure must offer to be replicated, and what
+ *		it is given to live in.
+ *
+ * This is node replication's "Dispatch" (Calciu et al., ASPLOS 2017, section
+ * 4; the crate's trait of that name) and left-right's "Absorb" (Ramalhete &
+ * Correia 2015; the crate's trait), with operations and responses as bytes.
+ * A structure includes this header and nothing else of the engine.
+ *
+ * The structure is sequential: the engine calls a write alone, and reads only
+ * while no write runs on the same copy.  How many copies there are, and which
+ * lock keeps them apart, is none of its business.
+ *
+ * DETERMINISM.  The same operations applied to the same starting bytes must
+ * give the same bytes: no clock, no address, no process identity, no random
+ * number may reach a copy.  A seed comes in through "init".
+ *
+ * MEMORY.  A copy lives in extents: power-of-two blocks of one node's region,
+ * named by a logical number that is the same in every copy.  Extent 0 is the
+ * root: the engine's extent table first, then "size" bytes for the structure,
+ * then spare bytes that the structure may use as it likes
+ * (nr_copy_root_spare).  Other extents arrive by grants that travel in the
+ * log; the structure takes them with nr_extent_take and gives them back with
+ * nr_extent_give.  It never asks for anything else, never blocks and never
+ * fails but by answering NR_NO_SPACE with nothing changed.
+ *
+ * REFERENCES inside a copy are NrRef: logical extent and offset in units of
+ * 16 bytes, in 32 bits: at most 64 GiB in one copy.
+ */
+#ifndef NR_DISPATCH_H
+#define NR_DISPATCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define NR_CACHE_LINE		64
+#define NR_REF_UNIT_SHIFT	4	/* references count units of 16 bytes */
+#define NR_NO_EXTENT		UINT32_MAX
+
+typedef uint32_t NrRef;			/* 0 is "none": it would lie in the extent table */
+
+typedef enum NrStatus
+{
+	NR_OK = 0,
+	NR_NO_SPACE,				/* memory is used up; nothing was changed */
+	NR_TOO_LARGE,				/* over a configured limit; nothing was changed */
+	NR_BAD_OP,					/* the bytes are not an operation; nothing was changed */
+	NR_CANCELLED,				/* withdrawn before a combiner took it; nothing was changed */
+	NR_GONE,					/* the group does not exist (any more) */
+	NR_NO_SESSION,				/* all session slots are taken */
+	NR_NO_GROUP,				/* all group slots are taken */
+	NR_BAD_CONFIG,				/* a size is out of range */
+	NR_DIVERGED					/* copies differ at the same log position */
+} NrStatus;
+
+/*
+ * Header of one write operation in a request and in the log.  "bytes" counts
+ * header and payload and is a multiple of 8; all fields are native-endian,
+ * the log never leaves the machine.
+ */
+typedef struct NrOpHeader
+{
+	uint32_t	bytes;			/* header + payload, multiple of 8 */
+	uint16_t	code;			/* meaning belongs to the structure */
+	uint16_t	flags;			/* the structure's */
+	uint32_t	payload_bytes;	/* exact length of what follows */
+	uint32_t	reserved;		/* 0 */
+	uint64_t	order_seq;		/* per-group order number of commit batches; 0 = none (reserved) */
+	int64_t		stmt_time_us;	/* statement time of the writer; 0 = not given (reserved) */
+	int64_t		expiry_us;		/* absolute; 0 = never (reserved) */
+} NrOpHeader;
+
+_Static_assert(sizeof(NrOpHeader) == 40, "log format");
+
+#define NR_OP_ALIGN(n)		(((n) + 7u) & ~(size_t) 7u)
+
+static inline const void *
+nr_op_payload(const NrOpHeader *op)
+{
+	return op + 1;
+}
+
+/*
+ * Where a write puts its answer.  "data"/"capacity" belong to the caller;
+ * "length" says how many bytes the answer has (may exceed capacity, then
+ * nothing is in data).  "flag" is the short answer: was new, was found, ...
+ */
+typedef struct NrResponse
+{
+	bool		flag;
+	uint32_t	length;
+	uint32_t	capacity;
+	void	   *data;			/* may be NULL when capacity is 0 */
+} NrResponse;
+
+/*
+ * A copy, as a process sees it.  Never stored in shared memory; made anew from
+ * (region, root extent) by each attach.
+ */
+typedef struct NrExtentTable NrExtentTable;
+
+typedef struct NrCopy
+{
+	char	   *region;			/* extent 0 of this node's pool */
+	uint32_t	extent_shift;	/* log2 of extent size in bytes, 12 to 24 */
+	uint32_t	ref_shift;		/* extent_shift - NR_REF_UNIT_SHIFT */
+	NrExtentTable *table;		/* first bytes of the root extent */
+	const uint32_t *map;		/* logical -> physical extent numbers */
+	char	   *root;			/* the structure's own root bytes, cache-line aligned */
+} NrCopy;
+
+/* The extent table; written by the engine and by take/give, both under the write lock of the copy. */
+struct NrExtentTable
+{
+	uint32_t	capacity;		/* logical numbers 0 .. capacity-1 */
+	uint32_t	unused_head;	/* logical numbers with nothing mapped, by next[] */
+	uint32_t	free_head;		/* mapped but not in use by the structure, by next[] */
+	uint32_t	free_count;
+	uint32_t	mapped_count;	/* free and in use, root included */
+	uint32_t	root_bytes;		/* dispatch->size() as it was at init */
+	uint32_t	reserved[10];
+	uint32_t	words[];		/* map[capacity], next[capacity] */
+};
+
+_Static_assert(sizeof(NrExtentTable) == NR_CACHE_LINE, "layout");
+
+static inline size_t
+nr_extent_table_bytes(uint32_t capacity)
+{
+	return (sizeof(NrExtentTable) + 2 * sizeof(uint32_t) * (size_t) capacity +
+			NR_CACHE_LINE - 1) & ~(size_t) (NR_CACHE_LINE - 1);
+}
+
+static inline size_t
+nr_extent_bytes(const NrCopy *copy)
+{
+	return (size_t) 1 << copy->extent_shift;
+}
+
+static inline void *
+nr_extent_ptr(const NrCopy *copy, uint32_t extent)
+{
+	return copy->region + ((size_t) copy->map[extent] << copy->extent_shift);
+}
+
+static inline void *
+nr_ref_ptr(const NrCopy *copy, NrRef ref)
+{
+	return copy->region
+		+ ((size_t) copy->map[ref >> copy->ref_shift] << copy->extent_shift)
+		+ ((size_t) (ref & ((1u << copy->ref_shift) - 1)) << NR_REF_UNIT_SHIFT);
+}
+
+static inline NrRef
+nr_ref_make(const NrCopy *copy, uint32_t extent, size_t offset)
+{
+	return (extent << copy->ref_shift) | (NrRef) (offset >> NR_REF_UNIT_SHIFT);
+}
+
+/* Spare bytes of the root extent after the structure's root: offset in extent 0, and how many. */
+static inline size_t
+nr_copy_root_spare(const NrCopy *copy, size_t *bytes)
+{
+	size_t		at = nr_extent_table_bytes(copy->table->capacity) +
+		((copy->table->root_bytes + NR_CACHE_LINE - 1) & ~(size_t) (NR_CACHE_LINE - 1));
+
+	*bytes = nr_extent_bytes(copy) - at;
+	return at;
+}
+
+/*
+ * Take a granted extent into use.  Returns its logical number, or NR_NO_EXTENT
+ * when none is left.  Its bytes are whatever a former user left there.  Only
+ * inside "init" and writes.  The numbers handed out are deterministic.
+ */
+static inline uint32_t
+nr_extent_take(NrCopy *copy)
+{
+	NrExtentTable *t = copy->table;
+	uint32_t	e = t->free_head;
+
+	if (e != NR_NO_EXTENT)
+	{
+		t->free_head = t->words[t->capacity + e];
+		t->free_count--;
+	}
+	return e;
+}
+
+/* Give an extent back that nr_extent_take handed out.  Never extent 0. */
+static inline void
+nr_extent_give(NrCopy *copy, uint32_t extent)
+{
+	NrExtentTable *t = copy->table;
+
+	t->words[t->capacity + extent] = t->free_head;
+	t->free_head = extent;
+	t->free_count++;
+}
+
+/* What "size", "init" and "need" are told.  Lives in shared memory with the group. */
+#define NR_ARG_BYTES 64
+typedef struct NrCopyConfig
+{
+	uint32_t	extent_shift;
+	uint32_t	extents_max;	/* capacity of the extent table: the group's quota */
+	uint32_t	arg_bytes;		/* used bytes of arg */
+	uint32_t	reserved;
+	char		arg[NR_ARG_BYTES];	/* the structure's own parameters (seed, line width, ...) */
+} NrCopyConfig;
+
+/*
+ * The dispatch table.  Process-local: shared memory holds only "id".
+ *
+ * Members that may be NULL have the default given.
+ */
+typedef struct NrDispatch
+{
+	const char *name;
+	uint32_t	id;				/* stored with the group, checked at attach; not 0 */
+
+	/* Root bytes for this configuration. */
+	size_t		(*size) (const NrCopyConfig *config);
+
+	/* Extents, besides the root, that "init" takes; granted before it is called. */
+	uint32_t	(*init_extents) (const NrCopyConfig *config);
+
+	/* Make an empty structure.  copy->root has size() zeroed bytes. */
+	void		(*init) (NrCopy *copy, const NrCopyConfig *config);
+
+	/*
+	 * Read.  "op" and "resp" are process-local structs of the structure's own
+	 * design: reads never enter the log.  Called between enter and leave: must
+	 * not block, allocate, or write to the copy.
+	 */
+	NrStatus	(*dispatch) (const NrCopy *copy, const void *op, void *resp);
+
+	/*
+	 * Write.  Must be deterministic, all or nothing, and must check the bytes of
+	 * the operation (NR_BAD_OP).  NULL resp->data is allowed.
+	 */
+	NrStatus	(*dispatch_mut) (NrCopy *copy, const NrOpHeader *op, NrResponse *resp);
+
+	/*
+	 * Upper bound of the extents that a batch of n writes with this many bytes
+	 * (headers included) may take into use, whatever the state of the copy.
+	 */
+	uint32_t	(*need) (const NrCopyConfig *config, uint32_t n, uint64_t bytes);
+
+	/* 64-bit checksum over all meaningful bytes; equal for copies at one log position. */
+	uint64_t	(*checksum) (const NrCopy *copy);
+
+	/* Recompute every invariant; NULL when it holds, else a static text that names what is broken. */
+	const char *(*verify) (const NrCopy *copy);
+
+	/* Two copies (a later policy).  Defaults: dispatch_mut, dispatch_mut, nothing, nothing, memcpy. */
+	NrStatus	(*absorb_first) (NrCopy *copy, NrOpHeader *op, NrResponse *resp);
+	NrStatus	(*absorb_second) (NrCopy *copy, const NrOpHeader *op, NrResponse *resp);
+	void		(*drop_first) (NrCopy *copy);
+	void		(*drop_second) (NrCopy *copy);
+	void		(*sync_with) (NrCopy *to, const NrCopy *from);
+} NrDispatch;
+
+#endif							/* NR_DISPATCH_H */

@@ -1,0 +1,336 @@
+/*
+ * engine.h
+ *		The engine's public face: memory, sessions (tokens), groups, reads, writes.
+ *
+ * A *group* is node replication's unit: one operation log and R replicas of one
+ * structure, one on each node (Calciu et al., ASPLOS 2017).  Any number of
+ * groups share one engine: its extent pool and its sessions.
+ *
+ * MEMORY is the caller's: one control block and one region for each replica
+ * (node), mapped by every process, at any address.  The engine formats it
+ * (nr_engine_init, once) and finds it (nr_engine_attach, each process).
+ * Handles (NrEngine, NrSession, NrHandle) are process-local plain structs.
+ *
+ * ROLES AND SERIALISATION
+ *	 nr_engine_init            one process, before any other call
+ *	 nr_group_create, destroy  the caller serialises them, and nobody may be
+ *	                           attached to a group that is destroyed (in
+ *	                           PostgreSQL the lock manager sees to that)
+ *	 everything else           any process, any time, through its own session
+ * One session belongs to one thread of control and does one thing at a time.
+ *
+ * PROGRESS.  A read waits only for a combiner of its own replica: to finish its
+ * batch, or to catch up with what completed before the read began.  A write
+ * waits for a response; who holds the combiner lock serves all.  All waits go
+ * through NrHost.wait after a short spin.
+ *
+ * WHEN A CALLER DIES without a word, shared memory must be thrown away: the
+ * engine does not recover (PostgreSQL resets its memory for the same reason).
+ * When a caller stops (SIGSTOP), see docs/ENGINE.md, "what a stopped process
+ * can do".
+ *
+ * Errors are returned as NrStatus; a status other than NR_OK means that
+ * nothing happened, unless said otherwise.
+ */
+#ifndef NR_ENGINE_H
+#define NR_ENGINE_H
+
+#include "engine/atomic.h"
+#include "engine/dispatch.h"
+
+#define NR_REPLICAS_MAX		64
+#define NR_SESSIONS_MAX		65000
+#define NR_GROUPS_MAX		65000
+#define NR_EXTENT_SHIFT_MIN	12
+#define NR_EXTENT_SHIFT_MAX	24
+#define NR_SESSION_NONE		UINT32_MAX
+
+/* Sizes of everything; all are configuration so that tests can make them tiny. */
+typedef struct NrGeometry
+{
+	uint32_t	replicas;		/* 1 .. NR_REPLICAS_MAX */
+	uint32_t	sessions;		/* 1 .. NR_SESSIONS_MAX */
+	uint32_t	groups;			/* 1 .. NR_GROUPS_MAX */
+	uint32_t	extents;		/* on each node, 4 .. 2^20 */
+	uint32_t	extent_shift;	/* log2 bytes, 12 .. 24 */
+	uint32_t	session_buffer_bytes;	/* requests up to this size need no extent; multiple of
+										 * 64, 256 .. extent size / 2 */
+} NrGeometry;
+
+typedef struct NrSession NrSession;
+struct NrEngine;
+
+/* What a session waits for; shown to operators. */
+typedef enum NrWaitReason
+{
+	NR_WAIT_NONE = 0,
+	NR_WAIT_RESPONSE,			/* a combiner to serve our request */
+	NR_WAIT_COMBINER,			/* a combiner to let go of the lock */
+	NR_WAIT_WRITER,				/* read: a batch being applied */
+	NR_WAIT_CATCH_UP,			/* read: the replica to reach the completed tail */
+	NR_WAIT_READERS,			/* combiner: readers to leave the copy */
+	NR_WAIT_LOG_SPACE			/* a lagging replica to free log space */
+} NrWaitReason;
+
+/*
+ * What the engine needs from whoever embeds it.
+ *
+ * wait: sleep until somebody calls wake for this session, or timeout_us has
+ * passed (timeout_us < 0: no timeout), or, if "cancellable", the caller should
+ * give up.  Returns true to go on waiting, false to give up.  A wake that came
+ * before the wait counts (as with PostgreSQL's latches); spurious returns are
+ * allowed.
+ *
+ * wake: end the current or next wait of that session.  Called with the
+ * combiner lock held, so it must not block.  The session may be gone or its
+ * number reused: then waking a stranger must be harmless.
+ */
+typedef struct NrHost
+{
+	bool		(*wait) (NrSession *session, NrWaitReason why, long timeout_us, bool cancellable);
+	void		(*wake) (struct NrEngine *engine, uint32_t session_idx);
+	uint32_t	spins;			/* pauses before a wait sleeps; 0 = sleep at once */
+} NrHost;
+
+/* Process-local handle of the engine. */
+typedef struct NrEngine
+{
+	NrGeometry	geo;
+	const NrHost *host;
+	char	   *control;
+	char	   *region[NR_REPLICAS_MAX];	/* whole region of each replica */
+	char	   *extents[NR_REPLICAS_MAX];	/* where its extents begin */
+	uint32_t	bitmap_words;	/* 64-bit words of a bitmap over sessions */
+	void	   *user;			/* the host's */
+} NrEngine;
+
+/*
+ * Bytes of the control block, and of the region of one replica.  Both must be
+ * aligned to the extent size when given to init; region sizes are the same for
+ * all replicas.  0 when the geometry is out of range.
+ */
+extern size_t nr_engine_control_bytes(const NrGeometry *geo);
+extern size_t nr_engine_region_bytes(const NrGeometry *geo);
+
+/*
+ * Format memory (zeroed by the caller or fresh) / find formatted memory.
+ * NR_BAD_CONFIG: a size out of range, or, at attach, memory that was formatted
+ * by another version or geometry, or not at all.
+ */
+extern NrStatus nr_engine_init(NrEngine *engine, const NrGeometry *geo, const NrHost *host,
+							   void *control, void *const *regions);
+extern NrStatus nr_engine_attach(NrEngine *engine, const NrGeometry *geo, const NrHost *host,
+								 void *control, void *const *regions);
+
+/* ---- sessions (the designs' tokens) ---- */
+
+struct NrSession
+{
+	NrEngine   *engine;
+	uint32_t	idx;			/* dense, reused */
+	uint32_t	replica;
+	uint32_t	request_no;		/* of the last request */
+	uint32_t	inside;			/* depth of nr_enter */
+	struct NrSessionShared *shared;
+	struct NrReaderLine *reader;	/* this session's line on its replica */
+	struct NrRequestSlot *slot; /* this session's slot on its replica */
+	char	   *buffer;			/* session_buffer_bytes, on its replica */
+	void	   *user;			/* the host's */
+};
+
+/*
+ * Take / give back a token.  owner_pid and owner_data are shown by
+ * nr_session_info and mean nothing to the engine.  Never blocks.
+ * NR_NO_SESSION: all are taken.  unregister withdraws a request that nobody
+ * has taken, waits (not cancellable) for the response to one that was, and
+ * must not be called between enter and leave.
+ */
+extern NrStatus nr_session_register(NrEngine *engine, uint32_t replica, uint32_t owner_pid,
+									uint64_t owner_data, NrSession *session);
+extern void nr_session_unregister(NrSession *session);
+
+typedef struct NrSessionInfo
+{
+	bool		used;
+	uint32_t	replica;
+	uint32_t	owner_pid;
+	uint64_t	owner_data;
+	uint32_t	generation;		/* how often this slot was given out */
+	NrWaitReason waiting_for;
+	uint32_t	waiting_group;	/* group of that wait */
+	uint32_t	waiting_on_session; /* whom it waits on, NR_SESSION_NONE if nobody in particular */
+	uint64_t	waits;			/* sleeps since registration */
+} NrSessionInfo;
+
+extern void nr_session_info(NrEngine *engine, uint32_t idx, NrSessionInfo *info);
+
+/* ---- groups ---- */
+
+typedef struct NrGroupConfig
+{
+	uint32_t	extents_max;	/* quota: extents of this group's copy, log not counted */
+	uint32_t	log_bytes;		/* for each replica; rounded up to whole extents, at least one */
+	uint32_t	batch_bytes_max;	/* largest request, headers included */
+	uint32_t	log_slots;		/* batches the log holds; power of two >= 2; 0 = by log_bytes */
+	uint32_t	arg_bytes;
+	char		arg[NR_ARG_BYTES];	/* for the structure */
+} NrGroupConfig;
+
+/*
+ * Make group number g (free, < geo.groups).  NR_NO_SPACE: not enough extents;
+ * NR_NO_GROUP: g is in use; NR_BAD_CONFIG.
+ * destroy: every extent of the group goes back to the pool.
+ */
+extern NrStatus nr_group_create(NrEngine *engine, uint32_t g, const NrGroupConfig *config,
+								const NrDispatch *dispatch);
+extern void nr_group_destroy(NrEngine *engine, uint32_t g);
+extern bool nr_group_exists(NrEngine *engine, uint32_t g);
+
+/* A session's way into a group; process-local. */
+typedef struct NrHandle
+{
+	NrSession  *session;
+	const NrDispatch *dispatch;
+	struct NrGroup *group;
+	struct NrReplica *replica;	/* of the session's replica */
+	uint32_t	g;
+	uint32_t	generation;		/* of the group */
+	NrCopy		copy;			/* of the session's replica */
+	/* process-local counts since the last nr_handle_flush_counters */
+	uint64_t	hits;
+	uint64_t	misses;
+} NrHandle;
+
+/* NR_GONE: no such group; NR_BAD_CONFIG: made for another dispatch id.  Never blocks. */
+extern NrStatus nr_group_attach(NrSession *session, uint32_t g, const NrDispatch *dispatch,
+								NrHandle *handle);
+extern void nr_group_detach(NrHandle *handle);
+
+/* ---- reads ---- */
+
+/*
+ * Enter the copy for reading / leave it.  Between the two the copy does not
+ * change and holds everything that completed before nr_enter was called:
+ * reads are linearizable (the read waits until its replica has reached the
+ * completed tail; paper section 5.3).  Do not block, allocate or write in
+ * between; enter may nest on the same group.
+ * cancellable: give up when the host says so: NR_CANCELLED, not entered.
+ */
+extern NrStatus nr_enter(NrHandle *handle, bool cancellable);
+extern void nr_leave(NrHandle *handle);
+
+/* enter, dispatch, leave; the structure's own status, or NR_CANCELLED. */
+extern NrStatus nr_execute(NrHandle *handle, const void *op, void *resp, bool cancellable);
+
+/* ---- writes ---- */
+
+typedef struct NrResult
+{
+	NrStatus	status;			/* first status that is not NR_OK, else NR_OK */
+	uint32_t	done;			/* operations that answered NR_OK */
+	uint32_t	flagged;		/* of these, answers with flag set */
+	uint64_t	seq;			/* log position of the batch that carried the request */
+	NrResponse	last;			/* response of the last operation; data/capacity by the caller */
+} NrResult;
+
+/*
+ * Apply a request: "n" operations, encoded back to back in "ops" (NrOpHeader,
+ * payload, zero padding to 8 bytes), "bytes" in all.  One atomic step for all
+ * readers; visible to every read that starts after this returns.
+ *
+ * Returns NR_OK when the request was applied; result->status then tells how its
+ * operations fared (an operation answered NR_NO_SPACE or NR_BAD_OP changed
+ * nothing; the others of the request stand).
+ * NR_TOO_LARGE: bytes over batch_bytes_max, or one operation over
+ * nr_op_bytes_max.  NR_NO_SPACE: no extent for the payload of a request larger
+ * than the session buffer.  NR_BAD_OP: lengths that do not add up.
+ * NR_CANCELLED: withdrawn, only when cancellable.  In these cases nothing
+ * happened.  Once a combiner has taken the request, the response is awaited.
+ */
+extern NrStatus nr_execute_mut(NrHandle *handle, const void *ops, size_t bytes, uint32_t n,
+							   bool cancellable, NrResult *result);
+
+/* Largest single operation, header included: it must fit an extent beside the engine's own header. */
+extern size_t nr_op_bytes_max(const NrGeometry *geo);
+
+/* Bring this session's replica / replica r to the tail of the log.  NR_CANCELLED. */
+extern NrStatus nr_group_sync(NrHandle *handle, bool cancellable);
+extern NrStatus nr_group_sync_replica(NrHandle *handle, uint32_t r, bool cancellable);
+
+/*
+ * Bring all replicas to one log position, compare checksums and verify each.
+ * NR_OK or NR_DIVERGED; *replica is the first that differs from replica 0 or is
+ * broken, *why a static text.  Stops writers for its duration, readers only
+ * while a batch is applied.  NR_CANCELLED.
+ */
+extern NrStatus nr_group_check(NrHandle *handle, bool cancellable,
+							   uint32_t *replica, const char **why);
+
+/* ---- what is going on ---- */
+
+typedef struct NrPoolInfo
+{
+	uint32_t	extents;		/* in all, on each node */
+	uint32_t	free;
+	uint32_t	extent_bytes;
+} NrPoolInfo;
+
+extern void nr_pool_info(NrEngine *engine, NrPoolInfo *info);
+
+typedef struct NrGroupInfo
+{
+	bool		exists;
+	uint32_t	generation;
+	uint32_t	extents_max;
+	uint32_t	extents_used;	/* mapped in the copies (one node's worth) */
+	uint32_t	extents_free;	/* of these, not in use by the structure; estimate */
+	uint32_t	extents_log;	/* log and payloads */
+	uint64_t	tail;			/* batches appended */
+	uint64_t	completed;		/* batches whose responses may be out */
+	uint64_t	head;			/* batches applied by every replica */
+	uint32_t	log_slots;		/* batches that fit the log */
+	uint32_t	log_bytes;		/* payload ring of each replica */
+	uint64_t	no_log_space;	/* times somebody found the log full */
+	uint64_t	log_space_waits;	/* sleeps for log space */
+	uint64_t	granted;		/* extents granted and released, ever */
+	uint64_t	released;
+} NrGroupInfo;
+
+typedef struct NrReplicaInfo
+{
+	uint64_t	applied;		/* batches applied */
+	uint64_t	batches;		/* combined and appended by this replica */
+	uint64_t	requests;		/* in these */
+	uint64_t	ops;			/* in these */
+	uint64_t	ops_applied;	/* own and others' */
+	uint64_t	helped;			/* batches applied here by sessions of other replicas */
+	uint64_t	bytes;			/* appended */
+	uint64_t	ring_used_bytes;	/* of the payload ring */
+	uint64_t	reads_hit;		/* as flushed by nr_handle_flush_counters */
+	uint64_t	reads_missed;
+	uint64_t	reader_waits;	/* reads that found a writer inside or had to catch up */
+	uint64_t	reader_sleeps;
+	uint64_t	writer_waits;	/* exclusive sections that found readers inside */
+	uint64_t	writer_sleeps;
+	uint64_t	response_sleeps;
+	uint64_t	withdrawn;		/* requests cancelled in time */
+	uint32_t	combiner;		/* session that holds the combiner lock, or NR_SESSION_NONE */
+	uint32_t	blocking_reader;	/* session that the combiner waits for, or NR_SESSION_NONE */
+} NrReplicaInfo;
+
+extern void nr_group_info(NrEngine *engine, uint32_t g, NrGroupInfo *info);
+extern void nr_replica_info(NrEngine *engine, uint32_t g, uint32_t r, NrReplicaInfo *info);
+extern void nr_handle_flush_counters(NrHandle *handle);
+
+/*
+ * Test points: named places at which a test may stop, kill or reorder.
+ * Compiled in with -DNR_TEST_POINTS only.
+ */
+#ifdef NR_TEST_POINTS
+extern void (*nr_test_point_hook) (const char *name);
+#define NR_POINT(name) do { if (nr_test_point_hook) nr_test_point_hook(name); } while (0)
+#else
+#define NR_POINT(name) ((void) 0)
+#endif
+
+#endif							/* NR_ENGINE_H */

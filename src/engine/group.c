@@ -1,0 +1,188 @@
+/*
+ * group.c
+ *		Making, dropping and attaching groups; contracts in engine.h.
+ */
+#include "engine/combine.h"
+
+#define NR_LOG_EXTENTS_MAX	4096
+
+/* Slots of a log of that many bytes: one for each 256, since a batch takes at least two lines. */
+static uint32_t
+default_slots(uint64_t log_bytes)
+{
+	uint32_t	slots = 2;
+
+	while (slots < (1u << 20) && (uint64_t) slots * 2 * 256 <= log_bytes)
+		slots *= 2;
+	return slots;
+}
+
+/* Fill in what follows from the configuration; nothing shared is touched yet. */
+static NrStatus
+plan(NrEngine *e, const NrGroupConfig *config, const NrDispatch *dispatch, struct NrGroup *plan,
+	 uint32_t *init_extents)
+{
+	size_t		extent = (size_t) 1 << e->geo.extent_shift;
+	uint64_t	log_bytes = config->log_bytes > extent ? config->log_bytes : extent;
+
+	memset(plan, 0, sizeof(*plan));
+	plan->config = *config;
+	plan->dispatch_id = dispatch->id;
+	plan->copy_config.extent_shift = e->geo.extent_shift;
+	plan->copy_config.extents_max = config->extents_max;
+	plan->copy_config.arg_bytes = config->arg_bytes;
+	if (config->arg_bytes > NR_ARG_BYTES || config->extents_max < 1 ||
+		config->extents_max > e->geo.extents ||
+		(config->log_slots & (config->log_slots - 1)) != 0 || config->log_slots == 1)
+		return NR_BAD_CONFIG;
+	memcpy(plan->copy_config.arg, config->arg, config->arg_bytes);
+
+	plan->log_extents = (uint32_t) ((log_bytes + extent - 1) / extent);
+	plan->log_slots = config->log_slots != 0 ? config->log_slots :
+		default_slots((uint64_t) plan->log_extents * extent);
+	if (plan->log_extents > NR_LOG_EXTENTS_MAX ||
+		plan->log_extents * (extent / NR_CACHE_LINE) > NR_RING_LINES_MAX)
+		return NR_BAD_CONFIG;
+	plan->log_head_bytes = (uint32_t) nr_log_head_bytes(plan->log_slots, plan->log_extents);
+	/* the largest request that comes inline must fit beside the batch's own headers */
+	if (plan->log_head_bytes + e->geo.session_buffer_bytes + 1024 > extent)
+		return NR_BAD_CONFIG;
+
+	*init_extents = dispatch->init_extents(&plan->copy_config);
+	if (nr_extent_table_bytes(config->extents_max) + dispatch->size(&plan->copy_config) > extent ||
+		1 + *init_extents > config->extents_max)
+		return NR_BAD_CONFIG;
+	return NR_OK;
+}
+
+/* An empty copy on node r. */
+static void
+format_copy(NrEngine *e, uint32_t g, uint32_t r, const NrDispatch *dispatch,
+			const uint32_t *init_extents, uint32_t n)
+{
+	struct NrGroup *group = nr_group(e, g);
+	uint32_t	capacity = group->copy_config.extents_max;
+	size_t		root_bytes = dispatch->size(&group->copy_config);
+	NrExtentTable *t = (NrExtentTable *) nr_physical(e, r, group->root_extent);
+	NrCopy		copy;
+
+	memset(t, 0, nr_extent_table_bytes(capacity));
+	t->capacity = capacity;
+	t->root_bytes = (uint32_t) root_bytes;
+	t->words[0] = group->root_extent;
+	t->words[capacity] = NR_NO_EXTENT;
+	t->mapped_count = 1;
+	t->free_head = NR_NO_EXTENT;
+	t->unused_head = capacity > 1 ? 1 : NR_NO_EXTENT;
+	for (uint32_t i = 1; i < capacity; i++)
+		t->words[capacity + i] = i + 1 < capacity ? i + 1 : NR_NO_EXTENT;
+	nr_copy_view(e, g, r, &copy);
+	memset(copy.root, 0, root_bytes);
+	for (uint32_t i = 0; i < n; i++)
+		nr_copy_grant(&copy, init_extents[i]);
+	dispatch->init(&copy, &group->copy_config);
+}
+
+NrStatus
+nr_group_create(NrEngine *e, uint32_t g, const NrGroupConfig *config, const NrDispatch *dispatch)
+{
+	struct NrGroup *group;
+	struct NrGroup planned;
+	uint32_t	extents[NR_LOG_EXTENTS_MAX];
+	uint32_t	init_extents;
+	uint32_t	n;
+	NrCopy		copy;
+	NrStatus	status;
+
+	if (g >= e->geo.groups)
+		return NR_NO_GROUP;
+	group = nr_group(e, g);
+	if (nr_load32_acq(&group->exists))	/* edge G1 */
+		return NR_NO_GROUP;
+	status = plan(e, config, dispatch, &planned, &init_extents);
+	if (status != NR_OK)
+		return status;
+	n = 1 + init_extents + planned.log_extents;
+	if (n > NR_LOG_EXTENTS_MAX)
+		return NR_BAD_CONFIG;
+	for (uint32_t i = 0; i < n; i++)
+	{
+		extents[i] = nr_pool_alloc(e, g);
+		if (extents[i] == NR_NO_EXTENT)
+		{
+			while (i > 0)
+				nr_pool_free(e, extents[--i]);
+			return NR_NO_SPACE;
+		}
+	}
+	planned.generation = group->generation + 1;
+	planned.root_extent = extents[0];
+	planned.log_first = extents[1 + init_extents];
+	memcpy(group, &planned, sizeof(planned));
+	memset(nr_space_waiters(group), 0, nr_bitmap_bytes(&e->geo));
+	nr_log_init(e, group, extents + 1 + init_extents);
+	for (uint32_t r = 0; r < e->geo.replicas; r++)
+	{
+		memset(nr_replica(e, g, r), 0, nr_replica_bytes(&e->geo));
+		format_copy(e, g, r, dispatch, extents + 1, init_extents);
+	}
+	nr_copy_view(e, g, 0, &copy);
+	nr_store32_rlx(&group->mapped, 1 + init_extents);
+	nr_store64_rlx(&group->headroom, copy.table->free_count);
+	nr_store32_rel(&group->exists, 1);	/* edge G1 */
+	return NR_OK;
+}
+
+void
+nr_group_destroy(NrEngine *e, uint32_t g)
+{
+	struct NrGroup *group = nr_group(e, g);
+
+	if (!nr_group_exists(e, g))
+		return;
+	nr_store32_rel(&group->exists, 0);	/* edge G1 */
+	nr_pool_free_owner(e, g);
+}
+
+bool
+nr_group_exists(NrEngine *e, uint32_t g)
+{
+	return g < e->geo.groups && nr_load32_acq(&nr_group(e, g)->exists) != 0;	/* edge G1 */
+}
+
+NrStatus
+nr_group_attach(NrSession *s, uint32_t g, const NrDispatch *dispatch, NrHandle *h)
+{
+	if (!nr_group_exists(s->engine, g))
+		return NR_GONE;
+	if (nr_group(s->engine, g)->dispatch_id != dispatch->id)
+		return NR_BAD_CONFIG;
+	memset(h, 0, sizeof(*h));
+	h->session = s;
+	h->dispatch = dispatch;
+	h->group = nr_group(s->engine, g);
+	h->replica = nr_replica(s->engine, g, s->replica);
+	h->g = g;
+	h->generation = h->group->generation;
+	nr_copy_view(s->engine, g, s->replica, &h->copy);
+
+	/*
+	 * Now writers look at our line.  One that looked at the bits before cannot
+	 * have missed us: we have not looked at its flag yet (fault W3).
+	 */
+	nr_bit_set(nr_readers(s->engine, h->replica), s->idx);	/* edge R1 */
+	return NR_OK;
+}
+
+void
+nr_group_detach(NrHandle *h)
+{
+	NrEngine   *e = h->session->engine;
+
+	if (nr_group_exists(e, h->g) && h->group->generation == h->generation)
+	{
+		nr_handle_flush_counters(h);
+		nr_bit_clear(nr_readers(e, h->replica), h->session->idx);
+	}
+	h->group = NULL;
+}

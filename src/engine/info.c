@@ -1,0 +1,85 @@
+/*
+ * info.c
+ *		What is going on, for operators; contracts in engine.h.
+ *
+ * Numbers are read one by one while others work: each is right, together they
+ * may be a moment apart.
+ */
+#include "engine/log.h"
+
+static uint64_t
+distance(uint64_t to, uint64_t from)
+{
+	return to > from ? to - from : 0;
+}
+
+void
+nr_pool_info(NrEngine *e, NrPoolInfo *info)
+{
+	info->extents = e->geo.extents;
+	info->free = nr_load32_rlx(&nr_control(e)->pool_free);
+	info->extent_bytes = 1u << e->geo.extent_shift;
+}
+
+void
+nr_group_info(NrEngine *e, uint32_t g, NrGroupInfo *info)
+{
+	struct NrGroup *group = nr_group(e, g);
+	int64_t		headroom;
+
+	memset(info, 0, sizeof(*info));
+	info->exists = nr_group_exists(e, g);
+	if (!info->exists)
+		return;
+	headroom = (int64_t) nr_load64_rlx(&group->headroom);
+	info->generation = group->generation;
+	info->extents_max = group->config.extents_max;
+	info->extents_used = nr_load32_rlx(&group->mapped);
+	info->extents_free = headroom > 0 ? (uint32_t) headroom : 0;
+	info->extents_log = group->log_extents;
+	info->head = nr_log_head(e, g);
+	info->completed = nr_load64_rlx(&group->completed);
+	info->tail = nr_log_tail(e, g);
+	info->log_slots = group->log_slots;
+	info->log_bytes = (group->log_extents << e->geo.extent_shift) - group->log_head_bytes;
+	info->no_log_space = nr_load64_rlx(&group->no_log_space);
+	info->log_space_waits = nr_load64_rlx(&group->log_space_waits);
+	info->granted = nr_load64_rlx(&group->granted);
+	info->released = nr_load64_rlx(&group->released);
+}
+
+void
+nr_replica_info(NrEngine *e, uint32_t g, uint32_t r, NrReplicaInfo *info)
+{
+	struct NrReplica *rep = nr_replica(e, g, r);
+
+	memset(info, 0, sizeof(*info));
+	info->applied = nr_load64_rlx(&rep->applied);
+	info->batches = nr_load64_rlx(&rep->batches);
+	info->requests = nr_load64_rlx(&rep->requests);
+	info->ops = nr_load64_rlx(&rep->ops);
+	info->ops_applied = nr_load64_rlx(&rep->ops_applied);
+	info->helped = nr_load64_rlx(&rep->helped);
+	info->bytes = nr_load64_rlx(&rep->bytes);
+	info->ring_used_bytes = distance(nr_load64_rlx(&rep->ring_tail), nr_load64_rlx(&rep->ring_head));
+	info->reads_hit = nr_load64_rlx(&rep->hits);
+	info->reads_missed = nr_load64_rlx(&rep->misses);
+	info->reader_waits = nr_load64_rlx(&rep->reader_waits);
+	info->reader_sleeps = nr_load64_rlx(&rep->reader_sleeps);
+	info->writer_waits = nr_load64_rlx(&rep->writer_waits);
+	info->writer_sleeps = nr_load64_rlx(&rep->writer_sleeps);
+	info->response_sleeps = nr_load64_rlx(&rep->response_sleeps);
+	info->withdrawn = nr_load64_rlx(&rep->withdrawn);
+	info->combiner = nr_load32_rlx(&rep->combiner) - 1;
+	info->blocking_reader = nr_load32_rlx(&rep->blocking_reader) - 1;
+}
+
+void
+nr_handle_flush_counters(NrHandle *h)
+{
+	if (h->hits != 0)
+		nr_add64_rlx(&h->replica->hits, h->hits);
+	if (h->misses != 0)
+		nr_add64_rlx(&h->replica->misses, h->misses);
+	h->hits = h->misses = 0;
+}

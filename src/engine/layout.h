@@ -1,0 +1,369 @@
+/*
+ * layout.h
+ *		What lies in shared memory, and which edges order it.  Private to the engine.
+ *
+ * CONTROL BLOCK (one):   NrControl | sessions | pool | groups
+ * REGION (one a node):   reader lines | request slots | request buffers |
+ *                        replica blocks, one for each group | extents
+ * All of what a session touches to read or to ask for a write lies in the
+ * region of its replica; the control block holds what all nodes share.
+ *
+ * EDGES.  Each names two sites that must synchronise; both cite it.
+ *
+ *	 P1  an extent is freed -> the same extent is allocated
+ *	 S1  a session is released -> its number is given out again
+ *	 G1  a group is made -> somebody attaches
+ *	 L1  a slot of the log is filled -> a replica replays that sequence number
+ *	 L2  a replica has applied a batch -> its slot and its bytes are reused
+ *	 K1  the combiner lock is let go -> it is taken
+ *	 R1  a reader marks its line, then looks at the writer flag -> a writer sets the flag, then looks at the lines
+ *	 R2  a reader leaves -> a writer begins to change the copy
+ *	 R3  a writer has changed the copy -> a reader begins to read it
+ *	 C1  the completed tail advances -> a read that starts afterwards
+ *	 A1  a replica's position advances -> a reader trusts it
+ *	 Q1  a request is pending -> a combiner takes it
+ *	 Q2  a response is written -> its requester reads it
+ *	 Q3  a request sets its bit, then looks at the lock -> a combiner frees the lock, then looks at the bits
+ *	 Z1  a waiter sets its bit, then looks at what it waits for -> somebody changes that, then looks at the bits
+ *
+ * R1, Q3 and Z1 are store-then-load on both sides (Dekker): each site uses a
+ * sequentially consistent operation, so at least one of the two sees the other.
+ */
+#ifndef NR_LAYOUT_H
+#define NR_LAYOUT_H
+
+#include "engine/engine.h"
+
+#define NR_MAGIC			0x6e725f6361636831ULL	/* "nr_cach1" */
+#define NR_ALIGNED			_Alignas(NR_CACHE_LINE)
+#define NR_LINE_UP(n)		(((size_t) (n) + NR_CACHE_LINE - 1) & ~(size_t) (NR_CACHE_LINE - 1))
+
+/* ---- control block ---- */
+
+typedef struct NrControl
+{
+	NR_ALIGNED	uint64_t magic; /* set last by init */
+	NrGeometry	geo;
+	NR_ALIGNED	NrAtomic64 pool_head;	/* free extents: tag << 32 | number + 1; P1 */
+	NrAtomic32	pool_free;		/* how many; a statistic */
+} NrControl;
+
+/* A session slot; written by its owner, read by anybody who looks. */
+typedef struct NrSessionShared
+{
+	NR_ALIGNED	NrAtomic32 used;	/* 0 or 1; S1 */
+	NrAtomic32	generation;
+	NrAtomic32	replica;
+	NrAtomic32	owner_pid;
+	NrAtomic64	owner_data;
+	NrAtomic64	waits;
+	NrAtomic32	waiting_for;	/* NrWaitReason */
+	NrAtomic32	waiting_group;
+	NrAtomic32	waiting_on;		/* session, or NR_SESSION_NONE */
+} NrSessionShared;
+
+_Static_assert(sizeof(NrSessionShared) == NR_CACHE_LINE, "one line a session");
+
+/* An extent's entry in the pool. */
+typedef struct NrPoolEntry
+{
+	NrAtomic32	next;			/* number + 1 of the next free one */
+	NrAtomic32	refs;			/* copies that have not let go of it yet */
+	NrAtomic32	owner;			/* group + 1; 0 = free */
+} NrPoolEntry;
+
+/* A group: one log.  Line by line by who writes it. */
+struct NrGroup
+{
+	/* fixed while the group exists */
+	NR_ALIGNED	NrAtomic32 exists;	/* G1 */
+	uint32_t	generation;
+	uint32_t	dispatch_id;
+	uint32_t	root_extent;	/* physical; the same number on each node */
+	uint32_t	log_slots;
+	uint32_t	log_extents;
+	uint32_t	log_first;		/* physical number of the log's first extent */
+	uint32_t	log_head_bytes; /* of that extent: slots and list of extents, before the ring */
+	NrGroupConfig config;
+	NrCopyConfig copy_config;
+
+	/* each on its own line: written by combiners */
+	NR_ALIGNED	NrAtomic64 tail;	/* batches appended; may lag by one behind the slots */
+	NR_ALIGNED	NrAtomic64 claimed; /* batches appended or promised: at most head + log_slots */
+	NR_ALIGNED	NrAtomic64 completed;	/* batches whose producer has applied them; C1 */
+	NR_ALIGNED	NrAtomic64 head;	/* lower bound of all positions; only grows */
+
+	/* extents */
+	NR_ALIGNED	NrAtomic64 headroom;	/* signed: free extents at the tail, less what unapplied batches may use */
+	NrAtomic32	mapped;			/* extents granted, root included: at most config.extents_max */
+	NrAtomic32	space_waiting;	/* sessions that wait for log space; Z1 */
+	NrAtomic64	no_log_space;
+	NrAtomic64	log_space_waits;
+	NrAtomic64	granted;
+	NrAtomic64	released;
+};
+
+/* ---- region ---- */
+
+/* What a reader writes: its own line, nobody else's. */
+typedef struct NrReaderLine
+{
+	NR_ALIGNED	NrAtomic32 inside;	/* group + 1 while inside; R1, R2 */
+} NrReaderLine;
+
+_Static_assert(sizeof(NrReaderLine) == NR_CACHE_LINE, "one line a reader");
+
+/*
+ * A request.  "state" is number << 32 | group << 8 | flags; the number makes
+ * each request's words unique, so that a combiner that looked at an old one
+ * cannot take the next.
+ */
+#define NR_REQ_FREE			0
+#define NR_REQ_PENDING		1	/* may be taken by the combiner or withdrawn by the owner, by CAS */
+#define NR_REQ_TAKEN		2	/* the combiner's */
+#define NR_REQ_DONE			3	/* the owner's, response included */
+#define NR_REQ_PHASE		3
+#define NR_REQ_SLEEPING		4	/* the owner sleeps: wake it */
+#define nr_req_word(no, g, flags)	((uint64_t) (no) << 32 | (uint64_t) (g) << 8 | (flags))
+#define nr_req_phase(word)	((word) & NR_REQ_PHASE)
+#define nr_req_group(word)	((uint32_t) ((word) >> 8) & 0xffffff)
+
+typedef struct NrRequestSlot
+{
+	NR_ALIGNED	NrAtomic64 state;	/* Q1, Q2 */
+
+	/* the owner's while free, fixed while pending or taken */
+	NrAtomic32	bytes;			/* of all operations */
+	NrAtomic32	first_extent;	/* physical; NR_NO_EXTENT: they are in the buffer */
+	NrAtomic32	n;
+
+	/* the combiner's while taken, then the owner's */
+	NR_ALIGNED	uint64_t seq;
+	uint32_t	status;
+	uint32_t	done;
+	uint32_t	flagged;
+	uint32_t	last_flag;
+	uint32_t	last_length;
+} NrRequestSlot;
+
+/* A replica of one group: its combiner, its lock, its position. */
+struct NrReplica
+{
+	/* readers look here; combiners write here */
+	NR_ALIGNED	NrAtomic32 writer;	/* R1, R3 */
+	NrAtomic32	starved;		/* readers that lost too often and must be let in */
+	NrAtomic64	applied;		/* batches in the copy; A1, L2 */
+
+	NR_ALIGNED	NrAtomic32 combiner;	/* session + 1; 0 = free; K1, Q3 */
+	NrAtomic32	blocking_reader;	/* session + 1 */
+	NrAtomic64	ring_head;		/* the following are written under the combiner lock */
+	NrAtomic64	ring_tail;
+	uint32_t	scan_from;		/* bitmap word at which the next collection starts */
+
+	/* statistics; written under the combiner lock unless noted */
+	NR_ALIGNED	NrAtomic64 batches;
+	NrAtomic64	requests;
+	NrAtomic64	ops;
+	NrAtomic64	ops_applied;
+	NrAtomic64	helped;
+	NrAtomic64	bytes;
+	NrAtomic64	writer_waits;
+	NrAtomic64	writer_sleeps;
+	NR_ALIGNED	NrAtomic64 hits;	/* by anybody */
+	NrAtomic64	misses;
+	NrAtomic64	reader_waits;
+	NrAtomic64	reader_sleeps;
+	NrAtomic64	response_sleeps;
+	NrAtomic64	withdrawn;
+
+	/* three bitmaps over sessions follow, each from a new line: pending, readers, waiters */
+	NR_ALIGNED	NrAtomic64 bitmaps[];
+};
+
+/* ---- batches in the ring ---- */
+
+#define NR_BATCH_PAD		UINT32_MAX	/* in "bytes": nothing until the end of this extent */
+
+typedef struct NrBatch
+{
+	uint32_t	bytes;			/* of the ring, a multiple of the line */
+	uint32_t	replica;
+	uint32_t	requests;
+	uint32_t	ops;
+	uint32_t	grants;			/* that many physical numbers follow, padded to 8 bytes */
+	uint32_t	releases;		/* free extents that every copy lets go of */
+	uint32_t	claim;			/* taken from headroom for this batch */
+	uint32_t	reserved;
+	NrAtomic64	seq;			/* producer only: when the ring may reuse it */
+} NrBatch;
+
+typedef struct NrBatchRequest
+{
+	uint32_t	session;
+	uint32_t	n;
+	uint32_t	bytes;
+	uint32_t	first_extent;	/* physical, on the producer's node; NR_NO_EXTENT: operations follow */
+	uint64_t	word;			/* state word of the request */
+} NrBatchRequest;
+
+/* Begins an extent that holds part of a large request. */
+typedef struct NrPayload
+{
+	uint32_t	next;			/* physical, or NR_NO_EXTENT */
+	uint32_t	bytes;			/* of whole operations after this header */
+	uint64_t	reserved;
+} NrPayload;
+
+_Static_assert(sizeof(NrBatch) % 8 == 0 && sizeof(NrBatchRequest) % 8 == 0 &&
+			   sizeof(NrPayload) % 8 == 0, "operations must stay 8-byte aligned");
+
+/* ---- finding things ---- */
+
+static inline NrControl *
+nr_control(const NrEngine *e)
+{
+	return (NrControl *) e->control;
+}
+
+static inline NrSessionShared *
+nr_session_shared(const NrEngine *e, uint32_t idx)
+{
+	return (NrSessionShared *) (e->control + sizeof(NrControl)) + idx;
+}
+
+static inline size_t
+nr_pool_at(const NrGeometry *geo)
+{
+	return sizeof(NrControl) + sizeof(NrSessionShared) * (size_t) geo->sessions;
+}
+
+static inline NrPoolEntry *
+nr_pool_entry(const NrEngine *e, uint32_t extent)
+{
+	return (NrPoolEntry *) (e->control + nr_pool_at(&e->geo)) + extent;
+}
+
+static inline size_t
+nr_groups_at(const NrGeometry *geo)
+{
+	return NR_LINE_UP(nr_pool_at(geo) + sizeof(NrPoolEntry) * (size_t) geo->extents);
+}
+
+static inline uint32_t
+nr_bitmap_words(const NrGeometry *geo)
+{
+	return (geo->sessions + 63) / 64;
+}
+
+static inline size_t
+nr_bitmap_bytes(const NrGeometry *geo)
+{
+	return NR_LINE_UP(sizeof(NrAtomic64) * (size_t) nr_bitmap_words(geo));
+}
+
+/* A group and, behind it, the bitmap of sessions that wait for its log. */
+static inline size_t
+nr_group_bytes(const NrGeometry *geo)
+{
+	return sizeof(struct NrGroup) + nr_bitmap_bytes(geo);
+}
+
+static inline struct NrGroup *
+nr_group(const NrEngine *e, uint32_t g)
+{
+	return (struct NrGroup *) (e->control + nr_groups_at(&e->geo) + nr_group_bytes(&e->geo) * g);
+}
+
+static inline NrAtomic64 *
+nr_space_waiters(struct NrGroup *group)
+{
+	return (NrAtomic64 *) (group + 1);
+}
+
+static inline NrReaderLine *
+nr_reader_line(const NrEngine *e, uint32_t r, uint32_t session)
+{
+	return (NrReaderLine *) e->region[r] + session;
+}
+
+static inline size_t
+nr_slots_at(const NrGeometry *geo)
+{
+	return sizeof(NrReaderLine) * (size_t) geo->sessions;
+}
+
+static inline NrRequestSlot *
+nr_request_slot(const NrEngine *e, uint32_t r, uint32_t session)
+{
+	return (NrRequestSlot *) (e->region[r] + nr_slots_at(&e->geo)) + session;
+}
+
+static inline size_t
+nr_buffers_at(const NrGeometry *geo)
+{
+	return nr_slots_at(geo) + sizeof(NrRequestSlot) * (size_t) geo->sessions;
+}
+
+static inline char *
+nr_session_buffer(const NrEngine *e, uint32_t r, uint32_t session)
+{
+	return e->region[r] + nr_buffers_at(&e->geo) + (size_t) e->geo.session_buffer_bytes * session;
+}
+
+static inline size_t
+nr_replicas_at(const NrGeometry *geo)
+{
+	return nr_buffers_at(geo) + (size_t) geo->session_buffer_bytes * geo->sessions;
+}
+
+static inline size_t
+nr_replica_bytes(const NrGeometry *geo)
+{
+	return sizeof(struct NrReplica) + 3 * nr_bitmap_bytes(geo);
+}
+
+static inline struct NrReplica *
+nr_replica(const NrEngine *e, uint32_t g, uint32_t r)
+{
+	return (struct NrReplica *) (e->region[r] + nr_replicas_at(&e->geo) +
+								 nr_replica_bytes(&e->geo) * g);
+}
+
+static inline NrAtomic64 *
+nr_pending(const NrEngine *e, struct NrReplica *rep)
+{
+	(void) e;
+	return rep->bitmaps;
+}
+
+static inline NrAtomic64 *
+nr_readers(const NrEngine *e, struct NrReplica *rep)
+{
+	return rep->bitmaps + nr_bitmap_bytes(&e->geo) / sizeof(NrAtomic64);
+}
+
+static inline NrAtomic64 *
+nr_waiters(const NrEngine *e, struct NrReplica *rep)
+{
+	return rep->bitmaps + 2 * (nr_bitmap_bytes(&e->geo) / sizeof(NrAtomic64));
+}
+
+static inline size_t
+nr_extents_at(const NrGeometry *geo)
+{
+	size_t		ext = (size_t) 1 << geo->extent_shift;
+
+	return (nr_replicas_at(geo) + nr_replica_bytes(geo) * geo->groups + ext - 1) & ~(ext - 1);
+}
+
+/* Address of a physical extent on node r. */
+static inline char *
+nr_physical(const NrEngine *e, uint32_t r, uint32_t extent)
+{
+	return e->extents[r] + ((size_t) extent << e->geo.extent_shift);
+}
+
+#define NR_BIT(session)		((uint64_t) 1 << ((session) & 63))
+#define NR_WORD(session)	((session) >> 6)
+
+#endif							/* NR_LAYOUT_H */

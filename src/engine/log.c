@@ -1,0 +1,304 @@
+/*
+ * log.c
+ *		The operation log; contract in log.h.
+ */
+#include "engine/log.h"
+
+#define slot_tag(word)			((uint32_t) ((word) >> 32))
+#define slot_replica(word)		((uint32_t) ((word) >> 24) & 0xff)
+#define slot_line(word)			((uint32_t) (word) & (NR_RING_LINES_MAX - 1))
+
+static inline NrAtomic64 *
+log_slot(NrEngine *e, const struct NrGroup *group, uint64_t seq)
+{
+	return (NrAtomic64 *) nr_physical(e, 0, group->log_first) + (seq & (group->log_slots - 1));
+}
+
+static inline uint32_t *
+log_extent_list(NrEngine *e, const struct NrGroup *group)
+{
+	return (uint32_t *) ((NrAtomic64 *) nr_physical(e, 0, group->log_first) + group->log_slots);
+}
+
+static inline uint32_t
+lap_tag(const struct NrGroup *group, uint64_t seq)
+{
+	return (uint32_t) (seq / group->log_slots) + 1;
+}
+
+size_t
+nr_log_head_bytes(uint32_t slots, uint32_t extents)
+{
+	return NR_LINE_UP(slots * sizeof(NrAtomic64) + extents * sizeof(uint32_t));
+}
+
+void
+nr_log_init(NrEngine *e, struct NrGroup *group, const uint32_t *extents)
+{
+	for (uint32_t i = 0; i < group->log_slots; i++)
+		nr_store64_rlx(log_slot(e, group, i), 0);
+	memcpy(log_extent_list(e, group), extents, sizeof(uint32_t) * group->log_extents);
+	nr_store64_rlx(&group->tail, 0);
+	nr_store64_rlx(&group->claimed, 0);
+	nr_store64_rlx(&group->completed, 0);
+	nr_store64_rlx(&group->head, 0);
+}
+
+uint64_t
+nr_log_head(NrEngine *e, uint32_t g)
+{
+	struct NrGroup *group = nr_group(e, g);
+	uint64_t	old = nr_load64_acq(&group->head);	/* edge L2 */
+	uint64_t	min = UINT64_MAX;
+
+	for (uint32_t r = 0; r < e->geo.replicas; r++)
+	{
+		uint64_t	applied = nr_load64_seq(&nr_replica(e, g, r)->applied); /* edge L2, edge Z1 */
+
+		if (applied < min)
+			min = applied;
+	}
+	/* Another may have seen a later minimum: head never goes back (fault W8). */
+	while (old < min)
+		if (nr_cas64_seq(&group->head, &old, min))	/* edge L2 */
+			return min;
+	return old;
+}
+
+bool
+nr_log_claim(NrEngine *e, uint32_t g)
+{
+	struct NrGroup *group = nr_group(e, g);
+	uint64_t	claimed = nr_load64_acq(&group->claimed);	/* edge L2 */
+
+	for (;;)
+	{
+		if (claimed - nr_load64_acq(&group->head) >= group->log_slots &&	/* edge L2 */
+			claimed - nr_log_head(e, g) >= group->log_slots)
+		{
+			/* loaded after head, so not from before the claims that head rests on */
+			uint64_t	again = nr_load64_acq(&group->claimed); /* edge L2 */
+
+			if (again == claimed)
+				return false;
+			claimed = again;
+			continue;
+		}
+		if (nr_cas64_seq(&group->claimed, &claimed, claimed + 1))	/* edge L2: after the room was seen */
+			return true;
+	}
+}
+
+void
+nr_log_unclaim(NrEngine *e, uint32_t g)
+{
+	nr_sub64_seq(&nr_group(e, g)->claimed, 1);	/* edge L2: gives room back, publishes nothing */
+}
+
+uint64_t
+nr_log_append(NrEngine *e, uint32_t g, uint32_t r, uint64_t pos)
+{
+	struct NrGroup *group = nr_group(e, g);
+	uint64_t	ring = (uint64_t) group->log_extents << e->geo.extent_shift;
+	uint64_t	place = (uint64_t) r << 24 | (pos % ring) / NR_CACHE_LINE;
+	uint64_t	seq = nr_load64_acq(&group->tail);	/* edge L1 */
+
+	for (;;)
+	{
+		NrAtomic64 *slot = log_slot(e, group, seq);
+		uint64_t	word = nr_load64_acq(slot); /* edge L1 */
+		uint32_t	tag = lap_tag(group, seq);
+		uint64_t	next = seq;
+		bool		mine = false;
+
+		/*
+		 * Our claim says that slot "tail" is free: tail < claimed <= head +
+		 * log_slots.  If its tag is this lap's already, another has filled it.
+		 */
+		if (slot_tag(word) == tag - 1)
+			mine = nr_cas64_seq(slot, &word, (uint64_t) tag << 32 | place); /* edge L1 */
+
+		/* Whoever filled it, the tail may need a push past it. */
+		if (mine || slot_tag(word) == tag)
+			nr_cas64_seq(&group->tail, &next, seq + 1); /* edge L1 */
+		if (mine)
+			return seq;
+		seq = nr_load64_acq(&group->tail);	/* edge L1 */
+	}
+}
+
+uint64_t
+nr_log_tail(NrEngine *e, uint32_t g)
+{
+	struct NrGroup *group = nr_group(e, g);
+	uint64_t	tail = nr_load64_acq(&group->tail); /* edge L1 */
+
+	/*
+	 * A combiner that stopped between its two CAS has appended: it must be
+	 * replayed, or the log would end here for everybody.
+	 */
+	for (;;)
+	{
+		uint64_t	word = nr_load64_acq(log_slot(e, group, tail)); /* edge L1 */
+		uint64_t	again;
+
+		if (slot_tag(word) == lap_tag(group, tail))
+		{
+			if (nr_cas64_seq(&group->tail, &tail, tail + 1))	/* edge L1 */
+				tail++;
+			continue;
+		}
+		again = nr_load64_acq(&group->tail);	/* edge L1 */
+		if (again == tail)
+			return tail;
+		tail = again;
+	}
+}
+
+NrBatch *
+nr_log_batch(NrEngine *e, uint32_t g, uint64_t seq)
+{
+	struct NrGroup *group = nr_group(e, g);
+	uint64_t	word = nr_load64_acq(log_slot(e, group, seq));	/* edge L1 */
+	uint64_t	pos = (uint64_t) slot_line(word) * NR_CACHE_LINE;
+	uint32_t	extent = log_extent_list(e, group)[pos >> e->geo.extent_shift];
+
+	return (NrBatch *) (nr_physical(e, slot_replica(word), extent) +
+						(pos & (((uint64_t) 1 << e->geo.extent_shift) - 1)));
+}
+
+/* ---- the ring of one replica, under its combiner lock ---- */
+
+typedef struct Ring
+{
+	NrEngine   *e;
+	struct NrGroup *group;
+	struct NrReplica *rep;
+	uint32_t	r;
+	uint64_t	extent_bytes;
+	uint64_t	bytes;
+} Ring;
+
+/* Relaxed: only the combiner lock's holder moves them; others look for statistics. */
+static inline uint64_t
+ring_head(const Ring *ring)
+{
+	return nr_load64_rlx(&ring->rep->ring_head);
+}
+
+static inline uint64_t
+ring_tail(const Ring *ring)
+{
+	return nr_load64_rlx(&ring->rep->ring_tail);
+}
+
+static Ring
+ring_of(NrEngine *e, uint32_t g, uint32_t r)
+{
+	Ring		ring = {.e = e,.group = nr_group(e, g),.rep = nr_replica(e, g, r),.r = r};
+
+	ring.extent_bytes = (uint64_t) 1 << e->geo.extent_shift;
+	ring.bytes = ring.extent_bytes * ring.group->log_extents;
+	return ring;
+}
+
+/* Skip what comes before the ring in its first extent. */
+static uint64_t
+ring_normal(const Ring *ring, uint64_t pos)
+{
+	uint64_t	at = pos % ring->bytes;
+
+	return at < ring->group->log_head_bytes ? pos - at + ring->group->log_head_bytes : pos;
+}
+
+static NrBatch *
+ring_ptr(const Ring *ring, uint64_t pos)
+{
+	uint64_t	at = pos % ring->bytes;
+	uint32_t	extent = log_extent_list(ring->e, ring->group)[at / ring->extent_bytes];
+
+	return (NrBatch *) (nr_physical(ring->e, ring->r, extent) + at % ring->extent_bytes);
+}
+
+static uint64_t
+ring_next_extent(const Ring *ring, uint64_t pos)
+{
+	return pos - pos % ring->extent_bytes + ring->extent_bytes;
+}
+
+/* Let go of own batches that every replica has applied. */
+static void
+ring_reclaim(const Ring *ring, uint64_t head)
+{
+	struct NrReplica *rep = ring->rep;
+
+	while (ring_head(ring) != ring_tail(ring))
+	{
+		uint64_t	pos = ring_normal(ring, ring_head(ring));
+		NrBatch    *batch = ring_ptr(ring, pos);
+
+		if (batch->bytes == NR_BATCH_PAD)
+			nr_store64_rlx(&rep->ring_head, ring_next_extent(ring, pos));
+		else if (nr_load64_rlx(&batch->seq) < head) /* written by this combiner or one before: K1 */
+			nr_store64_rlx(&rep->ring_head, pos + batch->bytes);
+		else
+			break;
+	}
+}
+
+static NrBatch *
+ring_try(const Ring *ring, size_t bytes, uint64_t *pos)
+{
+	uint64_t	at = ring_normal(ring, ring_tail(ring));
+
+	if (at % ring->extent_bytes + bytes > ring->extent_bytes)
+		at = ring_normal(ring, ring_next_extent(ring, at));
+	if (at + bytes - ring_head(ring) > ring->bytes)
+		return NULL;
+	*pos = at;
+	return ring_ptr(ring, at);
+}
+
+NrBatch *
+nr_ring_reserve(NrEngine *e, uint32_t g, uint32_t r, size_t bytes, uint64_t *pos)
+{
+	Ring		ring = ring_of(e, g, r);
+	NrBatch    *batch;
+
+	bytes = NR_LINE_UP(bytes);
+	ring_reclaim(&ring, nr_load64_acq(&ring.group->head));	/* edge L2 */
+	batch = ring_try(&ring, bytes, pos);
+	if (batch == NULL)
+	{
+		ring_reclaim(&ring, nr_log_head(e, g));
+		batch = ring_try(&ring, bytes, pos);
+	}
+	if (batch == NULL && ring_head(&ring) == ring_tail(&ring))
+	{
+		/* Empty: begin with a whole extent, lest a large batch never fit. */
+		uint64_t	at = ring_next_extent(&ring, ring_normal(&ring, ring_tail(&ring)));
+
+		nr_store64_rlx(&ring.rep->ring_head, at);
+		nr_store64_rlx(&ring.rep->ring_tail, at);
+		batch = ring_try(&ring, bytes, pos);
+	}
+	return batch;
+}
+
+void
+nr_ring_commit(NrEngine *e, uint32_t g, uint32_t r, uint64_t pos, size_t bytes)
+{
+	Ring		ring = ring_of(e, g, r);
+	uint64_t	from = ring_normal(&ring, ring_tail(&ring));
+
+	/* The end of an extent was skipped; a pad tells the reclaimer so. */
+	if (from != pos)
+		ring_ptr(&ring, from)->bytes = NR_BATCH_PAD;
+	nr_store64_rlx(&ring.rep->ring_tail, pos + NR_LINE_UP(bytes));
+}
+
+size_t
+nr_ring_batch_max(NrEngine *e, const struct NrGroup *group)
+{
+	return ((size_t) 1 << e->geo.extent_shift) - group->log_head_bytes;
+}

@@ -1,0 +1,71 @@
+/*
+ * log.h
+ *		The operation log of a group.  Private to the engine.
+ *
+ * The log of Calciu et al. 2017, section 5.1, with one change.  There, a
+ * combiner reserves entries by moving the tail and then fills them: between the
+ * two, everybody who replays waits at the hole, so a combiner that stops there
+ * stops all.  Here the batch is written first, into a ring of bytes that belongs
+ * to the producing replica, and becomes part of the log by one CAS on a slot of
+ * a shared array.  There is no hole, ever: a combiner that stops has either
+ * appended its batch or not.
+ *
+ * SEQUENCE NUMBERS never repeat: batch n lies in slot n mod log_slots, tagged
+ * with its lap.  Empty, full and wrapped are told apart by counting (fault W4):
+ *
+ *		head <= position of each replica <= tail <= claimed <= head + log_slots
+ *
+ * A combiner first claims room (a count, not a place: no one waits for it), then
+ * takes requests; so a request is never taken that could not be appended.
+ *
+ * A slot's word: lap tag (32 bits) | replica (8) | place in that replica's ring
+ * in units of a line (24).  A word repeats after 2^32 laps.
+ *
+ * RING.  log_extents extents of the producer's node; a batch does not cross from
+ * one into the next.  Only the combiner of that replica moves its two ends.  A
+ * batch is reused once head has passed it.
+ *
+ * Nothing in this file blocks.
+ */
+#ifndef NR_LOG_H
+#define NR_LOG_H
+
+#include "engine/layout.h"
+
+/* Largest ring, in lines, that a slot's word can address. */
+#define NR_RING_LINES_MAX	(1u << 24)
+
+/* Format the log of a new group; slots and list of extents in the log's first extent on node 0. */
+extern void nr_log_init(NrEngine *e, struct NrGroup *group, const uint32_t *extents);
+
+/* Bytes before the ring in the first extent. */
+extern size_t nr_log_head_bytes(uint32_t slots, uint32_t extents);
+
+/* Claim room for one batch; false: the log is full.  Unclaim gives it back. */
+extern bool nr_log_claim(NrEngine *e, uint32_t g);
+extern void nr_log_unclaim(NrEngine *e, uint32_t g);
+
+/* Append a batch at ring position pos; consumes one claim; returns its sequence number. */
+extern uint64_t nr_log_append(NrEngine *e, uint32_t g, uint32_t r, uint64_t pos);
+
+/* Batches appended, so far. */
+extern uint64_t nr_log_tail(NrEngine *e, uint32_t g);
+
+/* Batch seq < tail that this replica has not applied yet. */
+extern NrBatch *nr_log_batch(NrEngine *e, uint32_t g, uint64_t seq);
+
+/* Recompute and return the lower bound of all positions; it only grows. */
+extern uint64_t nr_log_head(NrEngine *e, uint32_t g);
+
+/*
+ * Contiguous room for a batch of "bytes" in replica r's ring, under its
+ * combiner lock: its address and position, or NULL when there is no room now.
+ * Nothing is taken until nr_ring_commit(pos, bytes).
+ */
+extern NrBatch *nr_ring_reserve(NrEngine *e, uint32_t g, uint32_t r, size_t bytes, uint64_t *pos);
+extern void nr_ring_commit(NrEngine *e, uint32_t g, uint32_t r, uint64_t pos, size_t bytes);
+
+/* Largest batch that a ring of this geometry can ever hold. */
+extern size_t nr_ring_batch_max(NrEngine *e, const struct NrGroup *group);
+
+#endif							/* NR_LOG_H */

@@ -1,0 +1,235 @@
+/*
+ * read.c
+ *		Reads, catching up, checking; contracts in engine.h.
+ *
+ * A read is linearizable because it looks at the completed tail first and does
+ * not begin before its replica has come so far (Calciu et al. 2017, section
+ * 5.3): whatever completed before the read began is in the copy.
+ */
+#include "engine/combine.h"
+
+/* Bring the session's replica to position "need", or wait until somebody has.  False: cancelled. */
+static bool
+catch_up(NrHandle *h, uint64_t need, bool cancellable)
+{
+	NrSession  *s = h->session;
+	struct NrReplica *rep = h->replica;
+	NrAtomic64 *waiters = nr_waiters(s->engine, rep);
+	bool		go_on = true;
+	uint32_t	holder;
+
+	if (nr_combiner_try(s, h->g, s->replica))
+	{
+		(void) nr_replay(s, h->dispatch, h->g, s->replica, true);
+		nr_combiner_unlock(s, h->g, s->replica);
+		return true;
+	}
+	for (uint32_t spins = s->engine->host->spins; spins > 0; spins--)
+	{
+		if (nr_load64_acq(&rep->applied) >= need || nr_load32_rlx(&rep->combiner) == 0) /* edge A1 */
+			return true;
+		nr_pause();
+	}
+	nr_bit_set(waiters, s->idx);	/* edge Z1 */
+	holder = nr_load32_seq(&rep->combiner); /* edge Z1 */
+	if (nr_load64_seq(&rep->applied) < need && holder != 0) /* edge A1, edge Z1 */
+	{
+		nr_add64_rlx(&rep->reader_sleeps, 1);
+		go_on = nr_sleep(s, NR_WAIT_CATCH_UP, h->g, holder - 1, -1, cancellable);
+	}
+	nr_bit_clear(waiters, s->idx);
+	return go_on;
+}
+
+/* Wait until no writer is inside the session's replica.  False: cancelled. */
+static bool
+wait_for_writer(NrHandle *h, bool cancellable)
+{
+	NrSession  *s = h->session;
+	struct NrReplica *rep = h->replica;
+	NrAtomic64 *waiters = nr_waiters(s->engine, rep);
+	bool		go_on = true;
+
+	for (uint32_t spins = s->engine->host->spins; spins > 0; spins--)
+	{
+		if (nr_load32_rlx(&rep->writer) == 0)	/* the lock itself is looked at again */
+			return true;
+		nr_pause();
+	}
+	nr_bit_set(waiters, s->idx);	/* edge Z1 */
+	if (nr_load32_seq(&rep->writer) != 0)	/* edge Z1 */
+	{
+		uint32_t	holder = nr_load32_rlx(&rep->combiner);
+
+		nr_add64_rlx(&rep->reader_sleeps, 1);
+		go_on = nr_sleep(s, NR_WAIT_WRITER, h->g, holder == 0 ? NR_SESSION_NONE : holder - 1,
+						 -1, cancellable);
+	}
+	nr_bit_clear(waiters, s->idx);
+	return go_on;
+}
+
+/* The way in when somebody is in the way. */
+static NrStatus
+enter_slow(NrHandle *h, uint64_t need, bool cancellable)
+{
+	NrSession  *s = h->session;
+	struct NrReplica *rep = h->replica;
+	NrStatus	status = NR_OK;
+	bool		starved = false;
+
+	nr_add64_rlx(&rep->reader_waits, 1);
+	for (uint32_t tries = 0;; tries++)
+	{
+		bool		go_on;
+
+		if (nr_load64_acq(&rep->applied) < need)	/* edge A1 */
+			go_on = catch_up(h, need, cancellable);
+		else if (nr_rw_reader_try(s->reader, rep, h->g))
+			break;
+		else
+		{
+			if (tries >= NR_RW_STARVED_TRIES && !starved)
+			{
+				nr_add32_seq(&rep->starved, 1); /* edge R1: a hint, bounded on the other side */
+				starved = true;
+			}
+			go_on = wait_for_writer(h, cancellable);
+		}
+		if (!go_on)
+		{
+			status = NR_CANCELLED;
+			break;
+		}
+	}
+	if (starved)
+		nr_sub32_seq(&rep->starved, 1); /* edge R1 */
+	return status;
+}
+
+NrStatus
+nr_enter(NrHandle *h, bool cancellable)
+{
+	NrSession  *s = h->session;
+	struct NrReplica *rep = h->replica;
+	uint64_t	need = 0;
+	NrStatus	status;
+
+	/* A nested read sees what the outer one sees: the copy does not change under it. */
+	if (s->inside > 0)
+	{
+		s->inside++;
+		return NR_OK;
+	}
+
+	/* With one replica, what has completed is in the copy: no line to look at. */
+	if (s->engine->geo.replicas > 1)
+		need = nr_load64_acq(&h->group->completed); /* edge C1 */
+	if (__builtin_expect(nr_rw_reader_try(s->reader, rep, h->g), 1))
+	{
+		if (__builtin_expect(nr_load64_acq(&rep->applied) >= need, 1))	/* edge A1 */
+		{
+			s->inside = 1;
+			return NR_OK;
+		}
+		nr_rw_reader_leave(s->reader);
+	}
+	status = enter_slow(h, need, cancellable);
+	if (status == NR_OK)
+		s->inside = 1;
+	return status;
+}
+
+void
+nr_leave(NrHandle *h)
+{
+	if (--h->session->inside == 0)
+		nr_rw_reader_leave(h->session->reader);
+}
+
+NrStatus
+nr_execute(NrHandle *h, const void *op, void *resp, bool cancellable)
+{
+	NrStatus	status = nr_enter(h, cancellable);
+
+	if (status != NR_OK)
+		return status;
+	NR_POINT("reader_inside");
+	status = h->dispatch->dispatch(&h->copy, op, resp);
+	nr_leave(h);
+	return status;
+}
+
+NrStatus
+nr_group_sync(NrHandle *h, bool cancellable)
+{
+	uint64_t	need = nr_log_tail(h->session->engine, h->g);
+
+	while (nr_load64_acq(&h->replica->applied) < need)	/* edge A1 */
+		if (!catch_up(h, need, cancellable))
+			return NR_CANCELLED;
+	return NR_OK;
+}
+
+NrStatus
+nr_group_sync_replica(NrHandle *h, uint32_t r, bool cancellable)
+{
+	if (r >= h->session->engine->geo.replicas)
+		return NR_BAD_CONFIG;
+	if (!nr_combiner_lock(h->session, h->g, r, cancellable))
+		return NR_CANCELLED;
+	(void) nr_replay(h->session, h->dispatch, h->g, r, true);
+	nr_combiner_unlock(h->session, h->g, r);
+	return NR_OK;
+}
+
+/* All combiner locks are held: nothing is appended, no copy changes. */
+static NrStatus
+compare_copies(NrHandle *h, uint32_t *replica, const char **why)
+{
+	NrEngine   *e = h->session->engine;
+	uint64_t	first = 0;
+
+	for (uint32_t r = 0; r < e->geo.replicas; r++)
+	{
+		NrCopy		copy;
+		uint64_t	sum;
+
+		nr_copy_view(e, h->g, r, &copy);
+		*replica = r;
+		*why = h->dispatch->verify(&copy);
+		if (*why != NULL)
+			return NR_DIVERGED;
+		sum = h->dispatch->checksum(&copy);
+		if (r == 0)
+			first = sum;
+		else if (sum != first)
+		{
+			*why = "checksum differs from that of replica 0";
+			return NR_DIVERGED;
+		}
+	}
+	return NR_OK;
+}
+
+NrStatus
+nr_group_check(NrHandle *h, bool cancellable, uint32_t *replica, const char **why)
+{
+	NrSession  *s = h->session;
+	uint32_t	n = s->engine->geo.replicas;
+	uint32_t	locked = 0;
+	NrStatus	status = NR_CANCELLED;
+
+	/* In replica order, as every checker takes them; a combiner holds one and waits for none. */
+	while (locked < n && nr_combiner_lock(s, h->g, locked, cancellable))
+		locked++;
+	if (locked == n)
+	{
+		for (uint32_t r = 0; r < n; r++)
+			(void) nr_replay(s, h->dispatch, h->g, r, true);
+		status = compare_copies(h, replica, why);
+	}
+	while (locked > 0)
+		nr_combiner_unlock(s, h->g, --locked);
+	return status;
+}

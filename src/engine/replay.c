@@ -1,0 +1,259 @@
+/*
+ * replay.c
+ *		Applying the log to a copy; contract in replay.h.
+ */
+#include "engine/replay.h"
+#include "engine/rwlock.h"
+#include "engine/wait.h"
+
+/* What one replay works on; process-local. */
+typedef struct Replay
+{
+	NrSession  *s;
+	NrEngine   *e;
+	const NrDispatch *dispatch;
+	struct NrGroup *group;
+	struct NrReplica *rep;
+	uint32_t	g;
+	uint32_t	r;
+	NrCopy		copy;
+} Replay;
+
+void
+nr_copy_view(NrEngine *e, uint32_t g, uint32_t r, NrCopy *copy)
+{
+	struct NrGroup *group = nr_group(e, g);
+	char	   *root = nr_physical(e, r, group->root_extent);
+
+	copy->region = e->extents[r];
+	copy->extent_shift = e->geo.extent_shift;
+	copy->ref_shift = e->geo.extent_shift - NR_REF_UNIT_SHIFT;
+	copy->table = (NrExtentTable *) root;
+	copy->map = copy->table->words;
+	copy->root = root + nr_extent_table_bytes(group->copy_config.extents_max);
+}
+
+void
+nr_copy_grant(NrCopy *copy, uint32_t physical)
+{
+	NrExtentTable *t = copy->table;
+	uint32_t	e = t->unused_head;
+
+	/* config.extents_max bounds both what is granted and the table */
+	t->unused_head = t->words[t->capacity + e];
+	t->words[e] = physical;
+	t->words[t->capacity + e] = t->free_head;
+	t->free_head = e;
+	t->free_count++;
+	t->mapped_count++;
+}
+
+/* The copy lets go of a free extent; false when it has none. */
+static bool
+copy_release(Replay *p)
+{
+	NrExtentTable *t = p->copy.table;
+	uint32_t	e = nr_extent_take(&p->copy);
+
+	if (e == NR_NO_EXTENT)
+		return false;
+	nr_pool_unref(p->e, t->words[e]);
+	t->words[e] = 0;
+	t->words[t->capacity + e] = t->unused_head;
+	t->unused_head = e;
+	t->mapped_count--;
+	return true;
+}
+
+/* Apply operations that lie back to back; "slot" gets the answers, or is NULL. */
+static void
+apply_ops(Replay *p, const char *ops, uint32_t bytes, uint32_t *left, NrRequestSlot *slot,
+		  char *buffer)
+{
+	uint32_t	at = 0;
+
+	while (at < bytes)
+	{
+		const NrOpHeader *op = (const NrOpHeader *) (ops + at);
+		NrResponse	resp = {0};
+		NrStatus	status;
+		bool		last = --*left == 0;
+
+		if (slot != NULL && last)
+		{
+			resp.data = buffer;
+			resp.capacity = p->e->geo.session_buffer_bytes;
+		}
+		status = p->dispatch->dispatch_mut(&p->copy, op, &resp);
+		at += op->bytes;
+		if (slot == NULL)
+			continue;
+		if (status == NR_OK)
+		{
+			slot->done++;
+			slot->flagged += resp.flag;
+		}
+		else if (slot->status == NR_OK)
+			slot->status = status;
+		if (last)
+		{
+			slot->last_flag = resp.flag;
+			slot->last_length = resp.length;
+		}
+	}
+}
+
+/* Apply one request of a batch that replica "producer" appended. */
+static void
+apply_request(Replay *p, const NrBatchRequest *req, uint32_t producer, uint64_t seq)
+{
+	NrRequestSlot *slot = NULL;
+	char	   *buffer = NULL;
+	uint32_t	left = req->n;
+
+	if (producer == p->r)
+	{
+		slot = nr_request_slot(p->e, p->r, req->session);
+		buffer = nr_session_buffer(p->e, p->r, req->session);
+		slot->seq = seq;
+		slot->status = NR_OK;
+		slot->done = slot->flagged = slot->last_flag = slot->last_length = 0;
+	}
+	if (req->first_extent == NR_NO_EXTENT)
+	{
+		apply_ops(p, (const char *) (req + 1), req->bytes, &left, slot, buffer);
+		return;
+	}
+	for (uint32_t x = req->first_extent; x != NR_NO_EXTENT;)
+	{
+		const NrPayload *payload = (const NrPayload *) nr_physical(p->e, producer, x);
+		uint32_t	next = payload->next;
+
+		apply_ops(p, (const char *) (payload + 1), payload->bytes, &left, slot, buffer);
+		nr_pool_unref(p->e, x);
+		x = next;
+	}
+}
+
+/*
+ * Apply one batch: grants first, so that its own operations may use them, then
+ * releases of what was surplus before it, then the requests.
+ */
+static void
+apply_batch(Replay *p, NrBatch *batch, uint64_t seq)
+{
+	NrExtentTable *t = p->copy.table;
+	const uint32_t *grants = (const uint32_t *) (batch + 1);
+	const char *at = (const char *) (batch + 1) + NR_OP_ALIGN(batch->grants * sizeof(uint32_t));
+	uint32_t	before;
+	uint32_t	released = 0;
+
+	for (uint32_t i = 0; i < batch->grants; i++)
+		nr_copy_grant(&p->copy, grants[i]);
+	while (released < batch->releases && copy_release(p))
+		released++;
+	before = t->free_count;
+	for (uint32_t i = 0; i < batch->requests; i++)
+	{
+		const NrBatchRequest *req = (const NrBatchRequest *) at;
+
+		apply_request(p, req, batch->replica, seq);
+		at += sizeof(NrBatchRequest) +
+			(req->first_extent == NR_NO_EXTENT ? NR_OP_ALIGN(req->bytes) : 0);
+	}
+	nr_add64_rlx(&p->rep->ops_applied, batch->ops);
+
+	/*
+	 * The producer settles the account: what it claimed for this batch and did
+	 * not use is headroom again, and so is what the operations freed.  If fewer
+	 * extents were free than it meant to release, headroom was too high and now
+	 * is not.
+	 */
+	if (batch->replica == p->r)
+	{
+		int64_t		back = (int64_t) batch->claim - ((int64_t) before - (int64_t) t->free_count);
+
+		nr_add64_rlx(&p->group->headroom, (uint64_t) back);
+		if (released > 0)
+		{
+			nr_sub32_seq(&p->group->mapped, released);	/* edge P1: room for grants in later batches */
+			nr_add64_rlx(&p->group->released, released);
+		}
+	}
+	else if (p->s->replica != p->r)
+		nr_add64_rlx(&p->rep->helped, 1);
+}
+
+/* Hand out the responses of an own batch. */
+static void
+deliver(Replay *p, const NrBatch *batch)
+{
+	const char *at = (const char *) (batch + 1) + NR_OP_ALIGN(batch->grants * sizeof(uint32_t));
+
+	for (uint32_t i = 0; i < batch->requests; i++)
+	{
+		const NrBatchRequest *req = (const NrBatchRequest *) at;
+		NrRequestSlot *slot = nr_request_slot(p->e, p->r, req->session);
+		uint32_t	session = req->session;
+		uint64_t	done = (req->word & ~(uint64_t) (NR_REQ_PHASE | NR_REQ_SLEEPING)) | NR_REQ_DONE;
+
+		at += sizeof(NrBatchRequest) +
+			(req->first_extent == NR_NO_EXTENT ? NR_OP_ALIGN(req->bytes) : 0);
+		if (nr_xchg64_seq(&slot->state, done) & NR_REQ_SLEEPING)	/* edge Q2, edge Z1 */
+			p->e->host->wake(p->e, session);
+	}
+}
+
+static void
+advance_completed(struct NrGroup *group, uint64_t seq)
+{
+	uint64_t	old = nr_load64_acq(&group->completed); /* edge C1 */
+
+	while (old < seq)
+		if (nr_cas64_seq(&group->completed, &old, seq)) /* edge C1 */
+			break;
+}
+
+bool
+nr_replay(NrSession *s, const NrDispatch *dispatch, uint32_t g, uint32_t r, bool patient)
+{
+	Replay		p = {.s = s,.e = s->engine,.dispatch = dispatch,.group = nr_group(s->engine, g),
+	.rep = nr_replica(s->engine, g, r),.g = g,.r = r};
+	uint64_t	seq = nr_load64_rlx(&p.rep->applied);	/* only the combiner lock's holder writes it */
+	uint64_t	upto = nr_log_tail(p.e, g);
+
+	nr_copy_view(p.e, g, r, &p.copy);
+	while (seq < upto)
+	{
+		NrBatch    *own = NULL;
+		size_t		bytes = 0;
+
+		if (!nr_rw_writer_enter(s, g, r, patient))
+			return false;
+		do
+		{
+			NrBatch    *batch = nr_log_batch(p.e, g, seq);
+
+			NR_POINT("batch_apply");
+			bytes += batch->bytes;
+			if (batch->replica == r)
+				own = batch;
+			apply_batch(&p, batch, seq);
+			seq++;
+		} while (seq < upto && bytes < NR_REPLAY_CHUNK && own == NULL);
+		NR_POINT("batch_applied");
+
+		/* From here on another replica's batch may be overwritten; our own not, its ring is ours. */
+		nr_xchg64_seq(&p.rep->applied, seq);	/* edge A1, edge L2, edge Z1 */
+		nr_rw_writer_leave(s, g, r);
+		if (own != NULL)
+		{
+			NR_POINT("batch_complete");
+			advance_completed(p.group, seq);
+			deliver(&p, own);
+		}
+		if (nr_load32_seq(&p.group->space_waiting) != 0)	/* edge Z1 */
+			nr_wake_all(p.e, nr_space_waiters(p.group));
+	}
+	return true;
+}

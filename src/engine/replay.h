@@ -1,0 +1,32 @@
+/*
+ * replay.h
+ *		Applying the log to a copy.  Private to the engine.
+ *
+ * Roles: whoever holds the combiner lock of replica r, be it a session of r that
+ * combines, or one of another replica that helps.  Waits only for readers inside
+ * the copy.  One exclusive section applies whole batches, NR_REPLAY_CHUNK bytes
+ * of them or at least one, so readers see all of a batch or none.
+ */
+#ifndef NR_REPLAY_H
+#define NR_REPLAY_H
+
+#include "engine/log.h"
+#include "engine/pool.h"
+
+#define NR_REPLAY_CHUNK		(64 * 1024)
+
+/* This replica's copy as this process sees it. */
+extern void nr_copy_view(NrEngine *e, uint32_t g, uint32_t r, NrCopy *copy);
+
+/* An extent that the pool gave to the group becomes free memory of the copy. */
+extern void nr_copy_grant(NrCopy *copy, uint32_t physical);
+
+/*
+ * Apply everything that was appended so far to replica r.  False: not patient,
+ * and a reader did not leave within the spin limit; what was applied stands.
+ * One's own replica is replayed patiently; helping another is not worth being
+ * held up by a reader there that has stopped.
+ */
+extern bool nr_replay(NrSession *s, const NrDispatch *dispatch, uint32_t g, uint32_t r, bool patient);
+
+#endif							/* NR_REPLAY_H */

@@ -1,0 +1,91 @@
+/*
+ * rwlock.c
+ *		Writer's side of the distributed readers-writer lock; contract in rwlock.h.
+ */
+#include "engine/rwlock.h"
+#include "engine/wait.h"
+
+/*
+ * Readers do not wake the writer: that would cost every leaving reader a
+ * second locked operation.  The writer polls instead; a reader is inside for
+ * less than a microsecond unless it has lost its processor.
+ */
+static bool
+wait_for_reader(NrSession *s, uint32_t g, struct NrReplica *rep, const NrReaderLine *line,
+				uint32_t reader, bool patient)
+{
+	uint32_t	spins = s->engine->host->spins;
+
+	if (nr_load32_seq(&line->inside) != g + 1)	/* edge R1, edge R2 */
+		return true;
+	nr_add64_rlx(&rep->writer_waits, 1);
+	nr_store32_rlx(&rep->blocking_reader, reader + 1);
+	while (nr_load32_seq(&line->inside) == g + 1)	/* edge R1, edge R2 */
+	{
+		if (spins > 0)
+		{
+			spins--;
+			nr_pause();
+			continue;
+		}
+		if (!patient)
+			break;
+		nr_add64_rlx(&rep->writer_sleeps, 1);
+		(void) nr_sleep(s, NR_WAIT_READERS, g, reader, NR_RW_POLL_US, false);
+	}
+	nr_store32_rlx(&rep->blocking_reader, 0);
+	return patient || nr_load32_seq(&line->inside) != g + 1;	/* edge R1, edge R2 */
+}
+
+/* Let readers in that have lost too often.  Bounded: one of them may itself be stopped. */
+static void
+let_starved_in(NrSession *s, uint32_t g, struct NrReplica *rep)
+{
+	for (uint32_t i = s->engine->host->spins; i > 0 && nr_load32_rlx(&rep->starved) != 0; i--)
+		nr_pause();
+	for (uint32_t i = 0; i < NR_RW_STARVED_WAITS && nr_load32_rlx(&rep->starved) != 0; i++)
+		(void) nr_sleep(s, NR_WAIT_READERS, g, NR_SESSION_NONE, NR_RW_POLL_US, false);
+}
+
+bool
+nr_rw_writer_enter(NrSession *s, uint32_t g, uint32_t r, bool patient)
+{
+	NrEngine   *e = s->engine;
+	struct NrReplica *rep = nr_replica(e, g, r);
+	NrAtomic64 *readers = nr_readers(e, rep);
+
+	if (nr_load32_rlx(&rep->starved) != 0)
+		let_starved_in(s, g, rep);
+	nr_xchg32_seq(&rep->writer, 1); /* edge R1 */
+	NR_POINT("writer_flag");
+	for (uint32_t w = 0; w < e->bitmap_words; w++)
+	{
+		/*
+		 * A session that sets its bit after this load has not looked at the flag
+		 * yet, and will find it set.
+		 */
+		uint64_t	bits = nr_load64_seq(&readers[w]);	/* edge R1 */
+
+		while (bits != 0)
+		{
+			uint32_t	reader = w * 64 + (uint32_t) __builtin_ctzll(bits);
+
+			bits &= bits - 1;
+			if (!wait_for_reader(s, g, rep, nr_reader_line(e, r, reader), reader, patient))
+			{
+				nr_rw_writer_leave(s, g, r);
+				return false;
+			}
+		}
+	}
+	return true;
+}
+
+void
+nr_rw_writer_leave(NrSession *s, uint32_t g, uint32_t r)
+{
+	struct NrReplica *rep = nr_replica(s->engine, g, r);
+
+	nr_xchg32_seq(&rep->writer, 0); /* edge R3, edge Z1 */
+	nr_wake_all(s->engine, nr_waiters(s->engine, rep));
+}
