@@ -71,6 +71,13 @@ NR_ATOMIC_OPS(32, NrAtomic32)
 NR_ATOMIC_OPS(64, NrAtomic64)
 /* *INDENT-ON* */
 
+/* A counter that only one writes at a time, under a lock, and others look at: no locked instruction. */
+static inline void
+nr_bump64(NrAtomic64 *a, uint64_t x)
+{
+	nr_store64_rlx(a, nr_load64_rlx(a) + x);
+}
+
 /* Tell the processor that this is a spin loop. */
 static inline void
 nr_pause(void)

@@ -124,8 +124,11 @@ claim_extents(NrSession *s, const NrDispatch *dispatch, uint32_t g, NrBatch *bat
 		}
 		grants[batch->grants++] = extent;
 	}
-	nr_add64_rlx(&group->granted, batch->grants);
-	nr_add64_rlx(&group->headroom, batch->grants);
+	if (batch->grants > 0)
+	{
+		nr_add64_rlx(&group->granted, batch->grants);
+		nr_add64_rlx(&group->headroom, batch->grants);
+	}
 	if (room < 0)
 	{
 		/* not to be had: claim less, lest the account stay short for ever */
@@ -197,13 +200,17 @@ collect(NrEngine *e, uint32_t g, uint32_t r, size_t max_bytes, Collected *c)
 	}
 }
 
-/* Take what was collected and still pends, into the batch.  Returns bytes of all operations. */
-static uint64_t
-take(NrEngine *e, uint32_t g, uint32_t r, const Collected *c, NrBatch *batch, char *at)
+/*
+ * Take what was collected and still pends, into the batch at "at".  Returns
+ * where it ends; *op_bytes: of all operations, wherever they lie.
+ */
+static char *
+take(NrEngine *e, uint32_t g, uint32_t r, const Collected *c, NrBatch *batch, char *at,
+	 uint64_t *op_bytes)
 {
 	NrAtomic64 *pending = nr_pending(e, nr_replica(e, g, r));
-	uint64_t	op_bytes = 0;
 
+	*op_bytes = 0;
 	for (uint32_t i = 0; i < c->n; i++)
 	{
 		uint32_t	session = c->session[i];
@@ -235,11 +242,11 @@ take(NrEngine *e, uint32_t g, uint32_t r, const Collected *c, NrBatch *batch, ch
 			memcpy(at, nr_session_buffer(e, r, session), req->bytes);
 			at += NR_OP_ALIGN(req->bytes);
 		}
-		op_bytes += req->bytes;
+		*op_bytes += req->bytes;
 		batch->ops += req->n;
 		batch->requests++;
 	}
-	return op_bytes;
+	return at;
 }
 
 /* ---- one batch ---- */
@@ -267,9 +274,10 @@ append_batch(NrSession *s, const NrDispatch *dispatch, uint32_t g, bool surplus,
 	Collected	c;
 	NrBatch    *batch;
 	uint64_t	pos;
-	uint64_t	op_bytes;
+	uint64_t	op_bytes = 0;
 	uint64_t	seq;
-	char	   *requests;
+	size_t		request_bytes = 0;
+	size_t		grant_bytes;
 
 	collect(e, g, r, max, &c);
 	if (c.n == 0 && !surplus)
@@ -288,10 +296,11 @@ append_batch(NrSession *s, const NrDispatch *dispatch, uint32_t g, bool surplus,
 	if (batch != NULL)
 	{
 		/* requests go behind room for all grants; then they move up to where grants end */
-		requests = (char *) batch + fixed;
+		char	   *requests = (char *) batch + fixed;
+
 		batch->replica = r;
 		batch->requests = batch->ops = batch->reserved = 0;
-		op_bytes = take(e, g, r, &c, batch, requests);
+		request_bytes = (size_t) (take(e, g, r, &c, batch, requests, &op_bytes) - requests);
 	}
 	if (batch == NULL || (batch->requests == 0 && !surplus))
 	{
@@ -301,9 +310,9 @@ append_batch(NrSession *s, const NrDispatch *dispatch, uint32_t g, bool surplus,
 		return batch == NULL && c.n > 0 ? ROUND_FULL : ROUND_NOTHING;
 	}
 	claim_extents(s, dispatch, g, batch, op_bytes);
-	memmove((char *) (batch + 1) + NR_OP_ALIGN(batch->grants * sizeof(uint32_t)), requests,
-			c.inline_bytes);
-	batch->bytes = (uint32_t) NR_LINE_UP(fixed + c.inline_bytes);
+	grant_bytes = NR_OP_ALIGN(batch->grants * sizeof(uint32_t));
+	memmove((char *) (batch + 1) + grant_bytes, (char *) batch + fixed, request_bytes);
+	batch->bytes = (uint32_t) NR_LINE_UP(sizeof(NrBatch) + grant_bytes + request_bytes);
 	nr_ring_commit(e, g, r, pos, batch->bytes);
 	NR_POINT("batch_filled");
 	nr_store64_rlx(&batch->seq, UINT64_MAX);	/* published by the append, edge L1 */
@@ -311,10 +320,10 @@ append_batch(NrSession *s, const NrDispatch *dispatch, uint32_t g, bool surplus,
 	nr_store64_rlx(&batch->seq, seq);	/* read by combiners of this replica only, edge K1 */
 	NR_POINT("batch_appended");
 
-	nr_add64_rlx(&rep->batches, batch->requests > 0);
-	nr_add64_rlx(&rep->requests, batch->requests);
-	nr_add64_rlx(&rep->ops, batch->ops);
-	nr_add64_rlx(&rep->bytes, op_bytes);
+	nr_bump64(&rep->batches, batch->requests > 0);
+	nr_bump64(&rep->requests, batch->requests);
+	nr_bump64(&rep->ops, batch->ops);
+	nr_bump64(&rep->bytes, op_bytes);
 	return ROUND_BATCH;
 }
 

@@ -160,7 +160,7 @@ struct NrReplica
 	NrAtomic64	ring_tail;
 	uint32_t	scan_from;		/* bitmap word at which the next collection starts */
 
-	/* statistics; written under the combiner lock unless noted */
+	/* statistics; the first line under the combiner lock, the second by anybody */
 	NR_ALIGNED	NrAtomic64 batches;
 	NrAtomic64	requests;
 	NrAtomic64	ops;
@@ -169,7 +169,7 @@ struct NrReplica
 	NrAtomic64	bytes;
 	NrAtomic64	writer_waits;
 	NrAtomic64	writer_sleeps;
-	NR_ALIGNED	NrAtomic64 hits;	/* by anybody */
+	NR_ALIGNED	NrAtomic64 hits;
 	NrAtomic64	misses;
 	NrAtomic64	reader_waits;
 	NrAtomic64	reader_sleeps;

@@ -161,7 +161,7 @@ apply_batch(Replay *p, NrBatch *batch, uint64_t seq)
 		at += sizeof(NrBatchRequest) +
 			(req->first_extent == NR_NO_EXTENT ? NR_OP_ALIGN(req->bytes) : 0);
 	}
-	nr_add64_rlx(&p->rep->ops_applied, batch->ops);
+	nr_bump64(&p->rep->ops_applied, batch->ops);
 
 	/*
 	 * The producer settles the account: what it claimed for this batch and did
@@ -173,7 +173,8 @@ apply_batch(Replay *p, NrBatch *batch, uint64_t seq)
 	{
 		int64_t		back = (int64_t) batch->claim - ((int64_t) before - (int64_t) t->free_count);
 
-		nr_add64_rlx(&p->group->headroom, (uint64_t) back);
+		if (back != 0)
+			nr_add64_rlx(&p->group->headroom, (uint64_t) back);
 		if (released > 0)
 		{
 			nr_sub32_seq(&p->group->mapped, released);	/* edge P1: room for grants in later batches */
@@ -181,7 +182,7 @@ apply_batch(Replay *p, NrBatch *batch, uint64_t seq)
 		}
 	}
 	else if (p->s->replica != p->r)
-		nr_add64_rlx(&p->rep->helped, 1);
+		nr_bump64(&p->rep->helped, 1);
 }
 
 /* Hand out the responses of an own batch. */
@@ -243,15 +244,18 @@ nr_replay(NrSession *s, const NrDispatch *dispatch, uint32_t g, uint32_t r, bool
 		} while (seq < upto && bytes < NR_REPLAY_CHUNK && own == NULL);
 		NR_POINT("batch_applied");
 
+		/*
+		 * Before any reader can see them, whoever produced them: what one read has
+		 * seen, a later one on another replica must see too.
+		 */
+		advance_completed(p.group, seq);
+		NR_POINT("batch_complete");
+
 		/* From here on another replica's batch may be overwritten; our own not, its ring is ours. */
 		nr_xchg64_seq(&p.rep->applied, seq);	/* edge A1, edge L2, edge Z1 */
 		nr_rw_writer_leave(s, g, r);
 		if (own != NULL)
-		{
-			NR_POINT("batch_complete");
-			advance_completed(p.group, seq);
 			deliver(&p, own);
-		}
 		if (nr_load32_seq(&p.group->space_waiting) != 0)	/* edge Z1 */
 			nr_wake_all(p.e, nr_space_waiters(p.group));
 	}

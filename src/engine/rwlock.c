@@ -18,7 +18,7 @@ wait_for_reader(NrSession *s, uint32_t g, struct NrReplica *rep, const NrReaderL
 
 	if (nr_load32_seq(&line->inside) != g + 1)	/* edge R1, edge R2 */
 		return true;
-	nr_add64_rlx(&rep->writer_waits, 1);
+	nr_bump64(&rep->writer_waits, 1);
 	nr_store32_rlx(&rep->blocking_reader, reader + 1);
 	while (nr_load32_seq(&line->inside) == g + 1)	/* edge R1, edge R2 */
 	{
@@ -30,7 +30,7 @@ wait_for_reader(NrSession *s, uint32_t g, struct NrReplica *rep, const NrReaderL
 		}
 		if (!patient)
 			break;
-		nr_add64_rlx(&rep->writer_sleeps, 1);
+		nr_bump64(&rep->writer_sleeps, 1);
 		(void) nr_sleep(s, NR_WAIT_READERS, g, reader, NR_RW_POLL_US, false);
 	}
 	nr_store32_rlx(&rep->blocking_reader, 0);
