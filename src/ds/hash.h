@@ -1,0 +1,170 @@
+/*
+ * ds/hash.h
+ *		ds_hash: a hash table of byte strings that lives in extents.
+ *
+ * Linear hashing (Litwin, VLDB 1980; Larson, CACM 1988): the table grows and
+ * shrinks by one bucket at a time, so a write does a bounded amount of work and
+ * nobody ever waits for a rehash.  A bucket is one line of 64, 128 or 256
+ * bytes that holds several short entries packed one after the other, so that a
+ * lookup of a short key and value touches one line.  Longer entries are blocks
+ * of the heap (ds/heap.h) and the line holds their hash and reference.  A full
+ * bucket continues in an overflow line, a block of the heap.
+ *
+ * Deterministic: see engine/dispatch.h.  The seed and the line width are drawn
+ * once by whoever makes the group and travel in its arguments.
+ *
+ * WRITES are the log's operations, built by ds_hash_op_*; each is all or
+ * nothing.  READS are structs below, given to NrDispatch.dispatch.
+ *
+ * LIMITS.  Keys 0 .. DS_HASH_KEY_MAX bytes.  Key + value at most
+ * ds_hash_entry_max(extent_shift) bytes.
+ */
+#ifndef DS_HASH_H
+#define DS_HASH_H
+
+#include "engine/dispatch.h"
+
+#define DS_HASH_ID			1
+#define DS_HASH_KEY_MAX		2048
+
+extern const NrDispatch ds_hash_dispatch;
+
+/* The structure's parameters, as NrCopyConfig.arg. */
+typedef struct DsHashArg
+{
+	uint64_t	seed;			/* drawn once per group */
+	uint32_t	line_bytes;		/* 64, 128 or 256 */
+	uint32_t	reserved;
+} DsHashArg;
+
+/* Hash of a key under the group's seed: computed once by the caller and carried. XXH3. */
+extern uint64_t ds_hash_key(uint64_t seed, const void *key, size_t key_bytes);
+
+/* Largest key + value that fits, in bytes. */
+extern size_t ds_hash_entry_max(uint32_t extent_shift);
+
+/* ---- writes ---- */
+
+enum
+{
+	DS_HASH_PUT = 1,			/* insert or replace; flag: the key was new */
+	DS_HASH_DELETE,				/* flag: there was such a key */
+	DS_HASH_TRUNCATE			/* flag: there was anything */
+};
+
+/* NrOpHeader.flags of DS_HASH_PUT */
+#define DS_HASH_IF_PRESENT	1	/* replace only; flag: replaced; a missing key is NR_OK with flag false */
+#define DS_HASH_IF_ABSENT	2	/* insert only; flag: inserted */
+
+/* Payload of put and delete: this, key, value, without padding between. */
+typedef struct DsHashOp
+{
+	uint64_t	hash;			/* ds_hash_key of the key */
+	uint32_t	key_bytes;
+	uint32_t	value_bytes;	/* 0 for delete */
+} DsHashOp;
+
+/* Bytes that an operation takes in a request, header and padding included. */
+static inline size_t
+ds_hash_op_bytes(size_t key_bytes, size_t value_bytes)
+{
+	return NR_OP_ALIGN(sizeof(NrOpHeader) + sizeof(DsHashOp) + key_bytes + value_bytes);
+}
+
+/*
+ * Encode at "to", which has at least ds_hash_op_bytes(...) bytes (for truncate
+ * NR_OP_ALIGN(sizeof(NrOpHeader))) and is 8-byte aligned; padding is zeroed.
+ * Returns the bytes written.
+ */
+extern size_t ds_hash_op_put(void *to, uint64_t hash, const void *key, size_t key_bytes,
+							 const void *value, size_t value_bytes, uint16_t flags);
+extern size_t ds_hash_op_delete(void *to, uint64_t hash, const void *key, size_t key_bytes);
+extern size_t ds_hash_op_truncate(void *to);
+
+/* ---- reads: "op" of NrDispatch.dispatch begins with one of these codes; "resp" is unused (NULL) ---- */
+
+typedef enum DsHashReadCode
+{
+	DS_HASH_GET = 1,
+	DS_HASH_GET_MANY,
+	DS_HASH_SCAN,
+	DS_HASH_STAT
+} DsHashReadCode;
+
+/*
+ * One key.  The value is copied into "out" when it fits; "value_bytes" is set
+ * in any case, so a caller whose buffer was too small tries again.
+ */
+typedef struct DsHashGet
+{
+	DsHashReadCode code;
+	uint32_t	key_bytes;
+	const void *key;
+	uint64_t	hash;
+	void	   *out;
+	uint32_t	capacity;
+	/* answer */
+	bool		found;
+	uint32_t	value_bytes;
+} DsHashGet;
+
+/*
+ * Many keys in one visit, prefetched.  Values are packed one after the other
+ * into "out"; at[i] / length[i] say where (length -1: missing).  When they do
+ * not fit, "needed_bytes" > capacity tells how much is needed and nothing in
+ * "out" counts.
+ */
+typedef struct DsHashGetMany
+{
+	DsHashReadCode code;
+	uint32_t	n;
+	const void *const *key;
+	const uint32_t *key_bytes;
+	const uint64_t *hash;
+	char	   *out;
+	size_t		capacity;
+	/* answer; arrays by the caller */
+	size_t	   *at;
+	int64_t    *length;
+	uint32_t	found;
+	size_t		needed_bytes;
+} DsHashGetMany;
+
+/*
+ * All entries, in a deterministic order, packed into "out": DsHashScanEntry,
+ * key, value, padding to 8 bytes, one after the other.  When they do not fit,
+ * "needed_bytes" > capacity and nothing in "out" counts.
+ */
+typedef struct DsHashScanEntry
+{
+	uint32_t	key_bytes;
+	uint32_t	value_bytes;
+} DsHashScanEntry;
+
+typedef struct DsHashScan
+{
+	DsHashReadCode code;
+	char	   *out;
+	size_t		capacity;
+	/* answer */
+	uint64_t	n;
+	size_t		needed_bytes;	/* kept by the table, so known without a walk */
+} DsHashScan;
+
+typedef struct DsHashStat
+{
+	DsHashReadCode code;
+	/* answer */
+	uint64_t	entries;
+	uint64_t	key_bytes;		/* of all entries */
+	uint64_t	value_bytes;
+	uint64_t	buckets;
+	uint64_t	overflow_lines;
+	uint64_t	heap_used_bytes;
+	uint64_t	heap_free_bytes;	/* in extents that the heap has taken */
+	uint32_t	extents_segments;
+	uint32_t	extents_heap;
+	uint64_t	scan_bytes;		/* what DS_HASH_SCAN needs */
+} DsHashStat;
+
+#endif							/* DS_HASH_H */

@@ -1,0 +1,195 @@
+/*
+ * ds/hash_check.c
+ *		Recompute what must hold of a hash table, and its checksum.
+ */
+#include "ds/hash_line.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+/* Counted anew while walking. */
+typedef struct HashTally
+{
+	uint64_t	entries;
+	uint64_t	key_bytes;
+	uint64_t	value_bytes;
+	uint64_t	inline_bytes;
+	uint64_t	scan_bytes;
+	uint64_t	overflow_lines;
+	uint64_t	long_entries;
+} HashTally;
+
+/* A block of the heap that is in use, as far as a look at its tag tells. */
+static bool
+block_sound(const NrCopy *copy, DsHashRoot *root, NrRef ref)
+{
+	uint32_t	extent = ref >> copy->ref_shift;
+	const DsHeap *heap = ds_hash_heap(root);
+	const DsHeapBlock *block;
+
+	if (extent == 0 ? ref < heap->root_first || ref >= heap->root_first + heap->root_units :
+		!ds_heap_owns(heap, extent))
+		return false;
+	block = nr_ref_ptr(copy, ref);
+	return (block->units_used & 1) != 0;
+}
+
+static const char *
+verify_entry(const NrCopy *copy, DsHashRoot *root, uint32_t bucket, const uint8_t *entry, HashTally *tally)
+{
+	DsHashEntry e;
+	uint64_t	hash;
+
+	if (ds_entry_is_long(entry))
+	{
+		NrRef		ref = ds_entry_long_ref(entry);
+		const DsHashLong *block;
+
+		if (entry[0] != DS_HASH_LONG_STEP)
+			return "hash: a long entry has a wrong length";
+		if (!block_sound(copy, root, ref))
+			return "hash: a long entry refers to no block";
+		block = ds_heap_payload(copy, ref);
+		if (sizeof(*block) + (uint64_t) block->key_bytes + block->value_bytes > ds_heap_capacity(block))
+			return "hash: a long entry is longer than its block";
+		tally->long_entries++;
+	}
+	else if ((uint32_t) entry[1] + DS_HASH_HEAD_BYTES > entry[0])
+		return "hash: a key is longer than its entry";
+	e = ds_entry_read(copy, entry);
+	if (e.key_bytes > DS_HASH_KEY_MAX)
+		return "hash: a key is too long";
+	hash = ds_hash_key(root->seed, e.key, e.key_bytes);
+	if ((uint32_t) hash != ds_entry_hash(root, entry))
+		return "hash: a long entry has a wrong hash";
+	if (ds_hash_bucket(root, hash) != bucket)
+		return "hash: an entry is in the wrong bucket";
+	tally->entries++;
+	tally->key_bytes += e.key_bytes;
+	tally->value_bytes += e.value_bytes;
+	tally->inline_bytes += entry[0];
+	tally->scan_bytes += (sizeof(DsHashScanEntry) + (uint64_t) e.key_bytes + e.value_bytes + 7) & ~UINT64_C(7);
+	return NULL;
+}
+
+/* Whoever is found first under the entry's own key must be that entry. */
+static bool
+entry_unique(const NrCopy *copy, DsHashRoot *root, const uint8_t *entry)
+{
+	DsHashEntry e = ds_entry_read(copy, entry);
+	DsHashSpot	spot;
+
+	return ds_line_seek(copy, root, ds_hash_key(root->seed, e.key, e.key_bytes),
+						e.key, e.key_bytes, &spot) && spot.entry == entry;
+}
+
+static const char *
+verify_bucket(const NrCopy *copy, DsHashRoot *root, uint32_t bucket, HashTally *tally)
+{
+	DsHashLine *first = ds_hash_line(copy, root, bucket);
+
+	for (DsHashLine *line = first; line; line = ds_hash_line_next(copy, line))
+	{
+		uint32_t	at = 0;
+		uint32_t	n = 0;
+
+		if (line->used > ds_line_capacity(root, line, line == first))
+			return "hash: a line is fuller than it can be";
+		if (line != first && line->used == 0)
+			return "hash: an overflow line is empty";
+		while (at < line->used)
+		{
+			const uint8_t *entry = line->entry + at;
+			const char *broken;
+
+			if (entry[0] < DS_HASH_HEAD_BYTES || at + entry[0] > line->used)
+				return "hash: an entry runs out of its line";
+			broken = verify_entry(copy, root, bucket, entry, tally);
+			if (broken)
+				return broken;
+			if (line->step != 0 && (line->step != entry[0] || line->klen != entry[1]))
+				return "hash: a line's entries are not alike";
+			at += entry[0];
+			n++;
+		}
+		if (line->n != n)
+			return "hash: a line's number of entries is wrong";
+		if (line->next != 0 && !block_sound(copy, root, line->next))
+			return "hash: a chain leads to no block";
+		tally->overflow_lines += line->next != 0;
+		if (tally->overflow_lines > root->overflow_lines)
+			return "hash: more overflow lines than counted";
+	}
+	for (DsHashLine *line = first; line; line = ds_hash_line_next(copy, line))
+		for (uint8_t *entry = line->entry; entry < ds_line_end(line); entry += entry[0])
+			if (!entry_unique(copy, root, entry))
+				return "hash: a key is there twice";
+	return NULL;
+}
+
+static const char *
+verify_root(const NrCopy *copy, DsHashRoot *root)
+{
+	uint32_t	last = (root->base + root->n_buckets - 1) >> root->seg_shift;
+	uint32_t	expect = root->n_buckets <= 1 ? 0 : UINT32_MAX >> __builtin_clz(root->n_buckets - 1);
+
+	if (root->magic != DS_HASH_MAGIC)
+		return "hash: no table here";
+	if (root->n_buckets < root->n_min || root->mask != expect)
+		return "hash: the number of buckets is wrong";
+	if (root->segments != last || last >= copy->table->capacity || root->dir[0] != 0)
+		return "hash: the number of segments is wrong";
+	for (uint32_t s = 1; s <= last; s++)
+		if (root->dir[s] == 0 || root->dir[s] >= copy->table->capacity ||
+			ds_heap_owns(ds_hash_heap(root), root->dir[s]))
+			return "hash: a segment has a wrong extent";
+	if (copy->table->mapped_count != copy->table->free_count + 1 + root->segments +
+		ds_hash_heap(root)->extents)
+		return "hash: an extent is lost";
+	return NULL;
+}
+
+const char *
+ds_hash_verify(const NrCopy *copy)
+{
+	DsHashRoot *root = ds_hash_root(copy);
+	DsHeap	   *heap = ds_hash_heap(root);
+	HashTally	tally = {0};
+	const char *broken = verify_root(copy, root);
+
+	/* the heap first: a chain is only followed through blocks that are sound */
+	if (!broken)
+		broken = ds_heap_verify(copy, heap);
+	for (uint32_t b = 0; !broken && b < root->n_buckets; b++)
+		broken = verify_bucket(copy, root, b, &tally);
+	if (broken)
+		return broken;
+	if (tally.entries != root->entries || tally.key_bytes != root->key_bytes ||
+		tally.value_bytes != root->value_bytes || tally.inline_bytes != root->inline_bytes ||
+		tally.scan_bytes != root->scan_bytes || tally.overflow_lines != root->overflow_lines ||
+		tally.long_entries != root->long_entries)
+		return "hash: a count in the root is wrong";
+	if (heap->used_blocks != root->long_entries + root->overflow_lines)
+		return "hash: a block of the heap belongs to nobody";
+	return NULL;
+}
+
+/*
+ * Overflow lines and long entries are covered by the heap.  Bytes of a line
+ * behind its last entry mean nothing and are left out.
+ */
+uint64_t
+ds_hash_checksum(const NrCopy *copy)
+{
+	DsHashRoot *root = ds_hash_root(copy);
+	uint32_t	dir_length = ((root->base + root->n_buckets - 1) >> root->seg_shift) + 1;
+	uint64_t	sum = XXH3_64bits_withSeed(root, sizeof(*root) + dir_length * sizeof(uint32_t), 0);
+
+	for (uint32_t b = 0; b < root->n_buckets; b++)
+	{
+		const DsHashLine *line = ds_hash_line(copy, root, b);
+
+		sum = XXH3_64bits_withSeed(line, sizeof(*line) + line->used, sum);
+	}
+	return ds_heap_checksum(copy, ds_hash_heap(root), sum);
+}
