@@ -1,0 +1,89 @@
+/*
+ * nr_constraint.c
+ *		NOT NULL and CHECK constraints for writers that are not the executor.
+ */
+#include "nr_fn.h"
+
+#include "access/table.h"
+#include "executor/executor.h"
+#include "utils/rel.h"
+
+struct NrCheckState
+{
+	Oid			relid;
+	TupleDesc	desc;			/* our own: the definition's may go away under a constraint's function */
+	bool		not_null;
+	EState	   *estate;			/* NULL when there are no CHECK constraints */
+	ResultRelInfo *rri;
+	TupleTableSlot *slot;
+};
+
+NrCheckState *
+nr_check_begin(const NrCacheDef *def, MemoryContext context)
+{
+	TupleConstr *constr = def->tupdesc->constr;
+	bool		checks = constr != NULL && constr->num_check > 0;
+	NrCheckState *state;
+	MemoryContext old;
+
+	if (!checks && !def->not_null)
+		return NULL;
+
+	old = MemoryContextSwitchTo(context);
+	state = palloc0(sizeof(NrCheckState));
+	state->relid = def->relid;
+	state->not_null = def->not_null;
+	state->desc = CreateTupleDescCopyConstr(def->tupdesc);
+	if (checks)
+	{
+		state->estate = CreateExecutorState();
+		state->rri = makeNode(ResultRelInfo);
+		state->slot = MakeSingleTupleTableSlot(state->desc, &TTSOpsVirtual);
+	}
+	MemoryContextSwitchTo(old);
+	return state;
+}
+
+static void
+check_not_null(const NrCheckState *state, const bool *isnull)
+{
+	for (int i = 0; i < state->desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(state->desc, i);
+
+		if (att->attnotnull && !att->attisdropped && isnull[i])
+		{
+			Relation	rel = table_open(state->relid, NoLock);
+
+			ereport(ERROR,
+					(errcode(ERRCODE_NOT_NULL_VIOLATION),
+					 errmsg("null value in column \"%s\" of relation \"%s\" violates not-null constraint",
+							NameStr(att->attname), RelationGetRelationName(rel)),
+					 errtablecol(rel, att->attnum)));
+		}
+	}
+}
+
+void
+nr_check_row(NrCheckState *state, const Datum *values, const bool *isnull)
+{
+	Relation	rel;
+
+	if (state->not_null)
+		check_not_null(state, isnull);
+	if (state->estate == NULL)
+		return;
+
+	ExecClearTuple(state->slot);
+	memcpy(state->slot->tts_values, values, state->desc->natts * sizeof(Datum));
+	memcpy(state->slot->tts_isnull, isnull, state->desc->natts * sizeof(bool));
+	ExecStoreVirtualTuple(state->slot);
+
+	/* the relation stays open meanwhile, so no constraint's function can alter it */
+	rel = table_open(state->relid, NoLock);
+	state->rri->ri_RelationDesc = rel;
+	ExecConstraints(state->rri, state->slot, state->estate);
+	state->rri->ri_RelationDesc = NULL;
+	ResetPerTupleExprContext(state->estate);
+	table_close(rel, NoLock);
+}

@@ -1,0 +1,327 @@
+/*
+ * nr_def.c
+ *		A cache's definition, read from the catalogs: which column is the key,
+ *		which are the values, how large, and the fingerprint of its layout.
+ *
+ * The rules about columns are here and not in the FDW's validator, which is
+ * shown options only.  nr_ddl.c runs this after CREATE and ALTER, and
+ * nr_open.c before first use.
+ */
+#include "nr_internal.h"
+
+#include "access/htup_details.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/pg_attribute.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_foreign_table.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "funcapi.h"
+#include "foreign/foreign.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#define LAYOUT_VERSION		1	/* of the codec's bytes */
+#define EXTENTS_MIN			4	/* root, a segment, a heap extent, one to grow */
+#define LOG_EXTENTS_MAX		2048	/* below what the engine can list */
+#define EXTENTS_MAX_BYTES	(UINT64CONST(1) << 36)	/* what references reach */
+
+/* ---- fingerprint ---- */
+
+/* What of one column gives stored bytes their meaning. */
+typedef struct LayoutColumn
+{
+	Oid			typid;
+	int32		typmod;
+	Oid			collation;
+	int16		attnum;
+	int16		dropped;
+} LayoutColumn;
+
+/* Remember a catalog row that our own transaction, not committed yet, has written. */
+static void
+note_own_xid(TransactionId *newest, HeapTuple tuple)
+{
+	TransactionId xid = HeapTupleHeaderGetXmin(tuple->t_data);
+
+	if (TransactionIdIsCurrentTransactionId(xid) &&
+		(!TransactionIdIsValid(*newest) || TransactionIdFollows(xid, *newest)))
+		*newest = xid;
+}
+
+/*
+ * Composite types inside a column do not count: PostgreSQL lets attributes be
+ * added and dropped, which stored values survive, and refuses other changes
+ * while a foreign table uses the type.
+ */
+static void
+append_columns(StringInfo bytes, TransactionId *own_xid, Relation rel)
+{
+	for (AttrNumber attnum = 1; attnum <= RelationGetDescr(rel)->natts; attnum++)
+	{
+		HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(RelationGetRelid(rel)),
+											Int16GetDatum(attnum));
+		Form_pg_attribute att;
+		LayoutColumn column;
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		att = (Form_pg_attribute) GETSTRUCT(tuple);
+		memset(&column, 0, sizeof(column));
+		column.attnum = attnum;
+		column.dropped = att->attisdropped;
+		if (!att->attisdropped)
+		{
+			column.typid = att->atttypid;
+			column.typmod = att->atttypmod;
+			column.collation = att->attcollation;
+		}
+		appendBinaryStringInfo(bytes, (char *) &column, sizeof(column));
+		note_own_xid(own_xid, tuple);
+		ReleaseSysCache(tuple);
+	}
+}
+
+/* The column that is the key; 0 when there is no column.  *several: more than one says so. */
+static AttrNumber
+find_key(Relation rel, bool *several)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	AttrNumber	first = 0;
+	AttrNumber	key = 0;
+
+	*several = false;
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (att->attisdropped)
+			continue;
+		if (first == 0)
+			first = att->attnum;
+		if (nr_column_is_key(GetForeignColumnOptions(RelationGetRelid(rel), att->attnum)))
+		{
+			*several = key != 0;
+			key = att->attnum;
+		}
+		if (*several)
+			break;
+	}
+	return key != 0 ? key : first;
+}
+
+uint64
+nr_layout_fingerprint(Relation rel, TransactionId *own_xid)
+{
+	Oid			relid = RelationGetRelid(rel);
+	TransactionId newest = InvalidTransactionId;
+	StringInfoData bytes;
+	NrTableOptions options;
+	HeapTuple	tuple;
+	bool		several;
+	int32		head[5];
+	uint64		fingerprint;
+
+	nr_table_options(GetForeignTable(relid)->options, &options);
+	head[0] = LAYOUT_VERSION;
+	head[1] = find_key(rel, &several);
+	head[2] = options.memory_kb;
+	head[3] = options.log_size_kb;
+	head[4] = RelationGetDescr(rel)->natts;
+
+	initStringInfo(&bytes);
+	appendBinaryStringInfo(&bytes, (char *) head, sizeof(head));
+	append_columns(&bytes, &newest, rel);
+
+	tuple = SearchSysCache1(FOREIGNTABLEREL, ObjectIdGetDatum(relid));
+	if (HeapTupleIsValid(tuple))
+	{
+		note_own_xid(&newest, tuple);
+		ReleaseSysCache(tuple);
+	}
+
+	fingerprint = hash_bytes_extended((unsigned char *) bytes.data, bytes.len, LAYOUT_VERSION);
+	pfree(bytes.data);
+	if (own_xid)
+		*own_xid = newest;
+	return fingerprint;
+}
+
+/* ---- columns ---- */
+
+static void
+fill_column(NrColumn *column, Form_pg_attribute att)
+{
+	column->attnum = att->attnum;
+	column->typid = att->atttypid;
+	column->basetypid = getBaseType(att->atttypid);
+	column->typmod = att->atttypmod;
+	column->collation = att->attcollation;
+	column->typlen = att->attlen;
+	column->typbyval = att->attbyval;
+	column->typalign = att->attalign;
+}
+
+static NrKeyKind
+key_kind(Oid basetypid, Form_pg_attribute att)
+{
+	switch (basetypid)
+	{
+		case INT2OID:
+			return NR_KEY_INT2;
+		case INT4OID:
+			return NR_KEY_INT4;
+		case INT8OID:
+			return NR_KEY_INT8;
+		case UUIDOID:
+			return NR_KEY_UUID;
+		case TEXTOID:
+		case VARCHAROID:
+		case BYTEAOID:
+			break;
+		default:
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("column \"%s\" of type %s cannot be the key of a cache",
+							NameStr(att->attname), format_type_be(att->atttypid)),
+					 errhint("A key can be of type smallint, integer, bigint, text, character varying, uuid or bytea, or a domain over one of these.")));
+	}
+	if (OidIsValid(att->attcollation) && !get_collation_isdeterministic(att->attcollation))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("column \"%s\" with a nondeterministic collation cannot be the key of a cache",
+						NameStr(att->attname)),
+				 errhint("Give the column a deterministic collation, such as \"C\".")));
+	return NR_KEY_VARLENA;
+}
+
+/* Key and value columns from def->tupdesc. */
+static void
+fill_columns(NrCacheDef *def, AttrNumber key)
+{
+	TupleDesc	desc = def->tupdesc;
+
+	if (key == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+				 errmsg("cache \"%s\" has no columns", def->relname),
+				 errhint("A cache needs a key column and at least one value column.")));
+	def->values = palloc0(desc->natts * sizeof(NrColumn));
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (att->attisdropped)
+			continue;
+		if (att->attgenerated != '\0')
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("generated column \"%s\" is not supported in a cache",
+							NameStr(att->attname))));
+		def->not_null |= att->attnotnull;
+		def->checks |= get_typtype(att->atttypid) == TYPTYPE_DOMAIN;
+		if (att->attnum == key)
+		{
+			fill_column(&def->key, att);
+			def->key_kind = key_kind(def->key.basetypid, att);
+		}
+		else
+			fill_column(&def->values[def->nvalues++], att);
+	}
+	if (def->nvalues == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cache \"%s\" has no value column", def->relname),
+				 errhint("A cache needs at least one column beside its key.")));
+	if (desc->constr != NULL && desc->constr->num_check > 0)
+		def->checks = true;
+}
+
+/* ---- sizes ---- */
+
+/*
+ * A line should hold a few entries: two or three short fixed ones in 64 bytes,
+ * a typical word or number as text in 128; 256 for rows.
+ */
+static uint32
+line_bytes(const NrCacheDef *def)
+{
+	int			bytes = def->key.typlen;
+
+	if (def->key.typlen < 0)
+		return def->nvalues == 1 ? 128 : 256;
+	for (int i = 0; i < def->nvalues; i++)
+	{
+		if (def->values[i].typlen < 0)
+			return def->nvalues == 1 ? 128 : 256;
+		bytes += def->values[i].typlen;
+	}
+	return bytes <= 18 ? 64 : bytes <= 48 ? 128 : 256;
+}
+
+static void
+fill_sizes(NrCacheDef *def, const NrTableOptions *options)
+{
+	uint64		extents_max = EXTENTS_MAX_BYTES >> nr_engine.geo.extent_shift;
+	uint32		extents = nr_engine.geo.extents;
+	int			log_kb = options->log_size_kb ? options->log_size_kb : nr_guc_log_size_kb;
+
+	if (options->memory_kb > 0)
+		extents = nr_extents_for_kb(options->memory_kb);
+	def->memory_extents = (uint32) Min(Max(extents, EXTENTS_MIN), extents_max);
+	def->log_bytes = (uint32) Min((uint64) log_kb * 1024,
+								  (uint64) LOG_EXTENTS_MAX << nr_engine.geo.extent_shift);
+	def->line_bytes = line_bytes(def);
+}
+
+/* ---- all of it ---- */
+
+static void
+check_options(Relation rel, const NrTableOptions *options, bool several_keys)
+{
+	if (several_keys)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+				 errmsg("cache \"%s\" has more than one key column", RelationGetRelationName(rel)),
+				 errhint("Give the option \"key\" to one column only.")));
+	if (options->visibility == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("visibility must be given for cache \"%s\"", RelationGetRelationName(rel)),
+				 errdetail("The default will be 'commit', which is not supported yet."),
+				 errhint("Use OPTIONS (visibility 'immediate').")));
+}
+
+NrCacheDef *
+nr_def_build(Relation rel)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "nr_cache definition",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	NrCacheDef *def = palloc0(sizeof(NrCacheDef));
+	NrTableOptions options;
+	AttrNumber	key;
+	bool		several;
+
+	def->context = context;
+	def->relid = RelationGetRelid(rel);
+	def->relname = pstrdup(RelationGetRelationName(rel));
+	def->rowtypid = rel->rd_rel->reltype;
+	MemoryContextSetIdentifier(context, def->relname);
+	def->tupdesc = BlessTupleDesc(CreateTupleDescCopyConstr(RelationGetDescr(rel)));
+
+	nr_table_options(GetForeignTable(def->relid)->options, &options);
+	key = find_key(rel, &several);
+	check_options(rel, &options, several);
+	fill_columns(def, key);
+	fill_sizes(def, &options);
+
+	def->fingerprint = nr_layout_fingerprint(rel, &def->layout_xid);
+
+	MemoryContextSwitchTo(old);
+	return def;
+}

@@ -1,0 +1,330 @@
+/*
+ * nr_fdw_scan.c
+ *		Running a scan: all entries, or the entries of given keys.
+ *
+ * No guard is held across an executor call.  A full scan copies everything, as
+ * of one position of the log, at its first row, and is done with the cache; a
+ * rescan in the same statement reads the same copy again.  A lookup copies the
+ * entry.
+ */
+#include "nr_fdw.h"
+
+#include "access/detoast.h"
+#include "catalog/pg_type_d.h"
+#include "executor/executor.h"
+#include "rewrite/rewriteManip.h"
+#include "utils/array.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/ruleutils.h"
+
+typedef struct NrScan
+{
+	NrSite		site;
+	Oid			relid;
+	bool		with_values;
+	MemoryContext context;		/* what outlives a row: the copy, or the array's elements */
+	bool		started;
+
+	/* full scan */
+	bool		copied;
+	char	   *copy;
+	uint64		n;
+	uint64		next;
+	char	   *at;				/* entry "next" of the copy */
+
+	/* lookup */
+	ExprState  *value;			/* NULL: full scan */
+	Oid			type;			/* of the value or its elements */
+	bool		array;
+	Datum	   *keys;			/* of the key column's type, distinct */
+	int			nkeys;
+	int			next_key;
+	Datum		single;			/* where keys points for a plain comparison */
+
+	uint64		entries;		/* delivered by the cache, for EXPLAIN ANALYZE */
+} NrScan;
+
+static NrCache *
+scan_cache(NrScan *scan)
+{
+	return nr_site_cache(&scan->site, scan->relid, AccessShareLock, 0);
+}
+
+void
+nr_fdw_store_row(const NrCacheDef *def, TupleTableSlot *slot, const char *key, uint32 key_bytes,
+				 const char *value, uint32 value_bytes, bool with_values)
+{
+	int			natts = slot->tts_tupleDescriptor->natts;
+
+	ExecClearTuple(slot);
+	memset(slot->tts_values, 0, natts * sizeof(Datum));
+	memset(slot->tts_isnull, true, natts * sizeof(bool));
+	if (with_values)
+		nr_value_decode(def, value, value_bytes, slot->tts_values, slot->tts_isnull);
+	slot->tts_values[def->key.attnum - 1] = nr_key_decode(def, key, key_bytes);
+	slot->tts_isnull[def->key.attnum - 1] = false;
+	ExecStoreVirtualTuple(slot);
+}
+
+/* ---- lookup ---- */
+
+/*
+ * The comparison value as a datum of the key column's type.  False: it is of
+ * another type and no such key can exist, or it is too long to be one.
+ */
+static bool
+key_from_value(const NrCacheDef *def, Oid type, Datum *value)
+{
+	int64		v;
+
+	if (def->key_kind == NR_KEY_VARLENA)
+		return toast_raw_datum_size(*value) - VARHDRSZ <= DS_HASH_KEY_MAX;
+	if (def->key_kind == NR_KEY_UUID)
+		return true;
+
+	v = type == INT8OID ? DatumGetInt64(*value) :
+		type == INT4OID ? DatumGetInt32(*value) : DatumGetInt16(*value);
+	switch (def->key_kind)
+	{
+		case NR_KEY_INT2:
+			*value = Int16GetDatum((int16) v);
+			return v >= PG_INT16_MIN && v <= PG_INT16_MAX;
+		case NR_KEY_INT4:
+			*value = Int32GetDatum((int32) v);
+			return v >= PG_INT32_MIN && v <= PG_INT32_MAX;
+		default:
+			*value = Int64GetDatum(v);
+			return true;
+	}
+}
+
+/* Order of encoded keys: any will do that puts equal ones side by side. */
+static int
+compare_keys(const void *a, const void *b, void *arg)
+{
+	NrKey		x,
+				y;
+
+	nr_key_encode(arg, *(const Datum *) a, &x);
+	nr_key_encode(arg, *(const Datum *) b, &y);
+	if (x.hash != y.hash)
+		return x.hash < y.hash ? -1 : 1;
+	if (x.bytes != y.bytes)
+		return x.bytes < y.bytes ? -1 : 1;
+	return memcmp(x.data, y.data, x.bytes);
+}
+
+/* Distinct keys of an array, in the scan's own context; a row must not come out twice. */
+static void
+keys_of_array(NrScan *scan, NrCache *cache, Datum array)
+{
+	MemoryContext old;
+	ArrayType  *copy;
+	int16		len;
+	bool		byval;
+	char		align;
+	Datum	   *elems;
+	bool	   *nulls;
+	int			n,
+				kept = 0;
+
+	MemoryContextReset(scan->context);
+	old = MemoryContextSwitchTo(scan->context);
+	copy = DatumGetArrayTypePCopy(array);
+	get_typlenbyvalalign(ARR_ELEMTYPE(copy), &len, &byval, &align);
+	deconstruct_array(copy, ARR_ELEMTYPE(copy), len, byval, align, &elems, &nulls, &n);
+	for (int i = 0; i < n; i++)
+		if (!nulls[i] && key_from_value(cache->def, scan->type, &elems[i]))
+			elems[kept++] = elems[i];
+	MemoryContextSwitchTo(old);
+
+	qsort_arg(elems, kept, sizeof(Datum), compare_keys, cache);
+	scan->nkeys = Min(kept, 1);
+	for (int i = 1; i < kept; i++)
+		if (compare_keys(&elems[i], &elems[scan->nkeys - 1], cache) != 0)
+			elems[scan->nkeys++] = elems[i];
+	scan->keys = elems;
+}
+
+static void
+start_lookup(NrScan *scan, ExprContext *econtext)
+{
+	bool		isnull;
+	Datum		value = ExecEvalExpr(scan->value, econtext, &isnull);
+	NrCache    *cache = scan_cache(scan);	/* after the expression: that may be anybody's code */
+
+	scan->nkeys = 0;
+	if (isnull)
+		return;
+	if (scan->array)
+		keys_of_array(scan, cache, value);
+	else if (key_from_value(cache->def, scan->type, &value))
+	{
+		scan->single = value;
+		scan->keys = &scan->single;
+		scan->nkeys = 1;
+	}
+}
+
+static TupleTableSlot *
+next_of_lookup(NrScan *scan, TupleTableSlot *slot)
+{
+	while (scan->next_key < scan->nkeys)
+	{
+		NrCache    *cache = scan_cache(scan);
+		NrKey		key;
+		const char *data;
+		uint32		bytes;
+
+		nr_key_encode(cache, scan->keys[scan->next_key++], &key);
+		if (nr_exec_get(cache, &key, &data, &bytes))
+		{
+			scan->entries++;
+			nr_fdw_store_row(cache->def, slot, key.data, key.bytes, data, bytes,
+							 scan->with_values);
+			return slot;
+		}
+	}
+	return NULL;
+}
+
+/* ---- full scan ---- */
+
+static void
+start_scan(NrScan *scan)
+{
+	if (!scan->copied)
+	{
+		MemoryContext old = MemoryContextSwitchTo(scan->context);
+		size_t		bytes;
+
+		scan->copy = nr_exec_scan(scan_cache(scan), &scan->n, &bytes);
+		MemoryContextSwitchTo(old);
+		scan->copied = true;
+	}
+	scan->next = 0;
+	scan->at = scan->copy;
+}
+
+static TupleTableSlot *
+next_of_scan(NrScan *scan, TupleTableSlot *slot)
+{
+	const DsHashScanEntry *entry = (const DsHashScanEntry *) scan->at;
+	const char *key;
+
+	if (scan->next >= scan->n)
+		return NULL;
+	scan->next++;
+	scan->entries++;
+	key = (const char *) (entry + 1);
+	nr_fdw_store_row(scan_cache(scan)->def, slot, key, entry->key_bytes,
+					 key + entry->key_bytes, entry->value_bytes, scan->with_values);
+	scan->at += NR_OP_ALIGN(sizeof(*entry) + entry->key_bytes + entry->value_bytes);
+	return slot;
+}
+
+/* ---- callbacks ---- */
+
+void
+nr_fdw_scan_begin(ForeignScanState *node, int eflags)
+{
+	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
+	NrScan	   *scan;
+
+	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
+		return;
+
+	scan = palloc0(sizeof(NrScan));
+	scan->relid = RelationGetRelid(node->ss.ss_currentRelation);
+	scan->with_values = intVal(list_nth(plan->fdw_private, NR_SCAN_VALUES));
+	scan->context = AllocSetContextCreate(node->ss.ps.state->es_query_cxt, "nr_cache scan",
+										  ALLOCSET_DEFAULT_SIZES);
+	if (plan->fdw_exprs != NIL)
+	{
+		scan->value = ExecInitExpr(linitial(plan->fdw_exprs), &node->ss.ps);
+		scan->type = (Oid) intVal(list_nth(plan->fdw_private, NR_SCAN_TYPE));
+		scan->array = intVal(list_nth(plan->fdw_private, NR_SCAN_ARRAY));
+	}
+	node->fdw_state = scan;
+	scan_cache(scan);			/* errors about the cache belong here, not to the first row */
+}
+
+/* Called in the memory context of the node's current row. */
+TupleTableSlot *
+nr_fdw_scan_next(ForeignScanState *node)
+{
+	NrScan	   *scan = node->fdw_state;
+	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
+	TupleTableSlot *row;
+
+	if (!scan->started)
+	{
+		if (scan->value)
+			start_lookup(scan, node->ss.ps.ps_ExprContext);
+		else
+			start_scan(scan);
+		scan->started = true;
+	}
+	row = scan->value ? next_of_lookup(scan, slot) : next_of_scan(scan, slot);
+	return row ? row : ExecClearTuple(slot);
+}
+
+void
+nr_fdw_scan_again(ForeignScanState *node)
+{
+	NrScan	   *scan = node->fdw_state;
+
+	scan->started = false;
+	scan->next_key = 0;
+}
+
+void
+nr_fdw_scan_end(ForeignScanState *node)
+{
+	NrScan	   *scan = node->fdw_state;
+
+	if (scan)
+		MemoryContextDelete(scan->context);
+}
+
+/* ---- EXPLAIN ---- */
+
+/*
+ * The comparison as the query has it.  In the plan's expressions the columns of
+ * an outer relation have become parameters already, whose names nobody tells
+ * this callback; so the plan also carries the comparison from before, which only
+ * lacks the offset that the range table got when the plan was put together.
+ */
+static char *
+lookup_text(ForeignScanState *node, ExplainState *es)
+{
+	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
+	Node	   *shown = list_nth(plan->fdw_private, NR_SCAN_SHOWN);
+	int			rtindex = intVal(list_nth(plan->fdw_private, NR_SCAN_RTINDEX));
+
+	if (shown)
+	{
+		shown = copyObject(shown);
+		OffsetVarNodes(shown, plan->scan.scanrelid - rtindex, 0);
+	}
+	else
+		shown = linitial(plan->fdw_recheck_quals);
+	return deparse_expression(shown,
+							  set_deparse_context_plan(es->deparse_cxt, (Plan *) plan, NIL),
+							  list_length(es->rtable) > 1 || es->verbose, false);
+}
+
+void
+nr_fdw_scan_explain(ForeignScanState *node, ExplainState *es)
+{
+	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
+
+	if (plan->fdw_exprs != NIL)
+		ExplainPropertyText("Cache Lookup", lookup_text(node, es), es);
+	else
+		ExplainPropertyText("Cache Scan", "all entries", es);
+	if (es->analyze && node->fdw_state)
+		ExplainPropertyUInteger("Entries Visited", NULL, ((NrScan *) node->fdw_state)->entries, es);
+}

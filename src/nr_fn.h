@@ -1,0 +1,202 @@
+/*
+ * nr_fn.h
+ *		What the SQL functions share: call sites, coercions, constraint checks,
+ *		and the parts of the codec that avoid an allocation.
+ *
+ * A CALL SITE is one place in one plan: its FmgrInfo.fn_extra holds what was
+ * found out at the first call, so that the next one costs a few compares: the
+ * cache (NrSite) and how each argument becomes a column's type.  All of it is
+ * found out anew whenever nr_epoch, the relation or the user changes.
+ *
+ * USER CODE.  A cast, an input function, a domain or a CHECK constraint may run
+ * anything, so also whatever moves nr_epoch, after which the NrCache pointer is
+ * not good any more.  After such code the functions fetch it again with
+ * nr_site_again().  Nothing of a call site points into a NrCacheDef.
+ */
+#ifndef NR_FN_H
+#define NR_FN_H
+
+#include "nr_cache.h"
+
+#include "executor/tuptable.h"
+#include "nodes/execnodes.h"
+
+/* ---- call sites (nr_site.c) ---- */
+
+/* True when the site knows this cache already and nothing has changed since. */
+static inline bool
+nr_site_knows(const NrSite *site, Oid relid)
+{
+	return site->epoch == nr_epoch && site->relid == relid && site->userid == GetUserId();
+}
+
+/* Slow half of nr_site_again(). */
+extern NrCache *nr_site_reopen(const NrSite *site, uint64 fingerprint, LOCKMODE lockmode,
+							   AclMode need);
+
+/*
+ * The site's cache after something ran that may have moved nr_epoch.  ERROR
+ * object_in_use when its definition is not the one that was resolved.  "need"
+ * is what the site was resolved with.
+ */
+static inline NrCache *
+nr_site_again(const NrSite *site, uint64 fingerprint, LOCKMODE lockmode, AclMode need)
+{
+	if (likely(site->epoch == nr_epoch))
+		return site->cache;
+	return nr_site_reopen(site, fingerprint, lockmode, need);
+}
+
+/* The call's cache argument (number 0).  ERROR null_value_not_allowed. */
+extern Oid	nr_arg_cache(FunctionCallInfo fcinfo);
+
+/* Actual type of an argument.  ERROR when the call site does not tell. */
+extern Oid	nr_arg_type(FunctionCallInfo fcinfo, int argno);
+
+/* A cache's name as one would write it in a call: 'fx', '"My cache"', 'app.fx'. */
+extern char *nr_cache_literal(const NrCacheDef *def);
+
+/* A context for what a site resolves, emptied: made in *context at the first call. */
+extern MemoryContext nr_site_context(FunctionCallInfo fcinfo, MemoryContext *context);
+
+/*
+ * A fallback must have exactly the value column's type (or the type beneath its
+ * domain), or the row type when there are several value columns.  ERROR
+ * datatype_mismatch, whose hint shows the call as it should be.
+ */
+extern void nr_check_fallback(const NrCacheDef *def, Oid type, const char *function);
+
+/*
+ * The cache nr_default for the short forms of the functions, which take and
+ * give text.  ERRORs' hints show the long forms; "example" is one.
+ */
+extern NrCache *nr_default_open(FunctionCallInfo fcinfo, LOCKMODE lockmode, AclMode need,
+								const char *example);
+
+/* ---- coercions (nr_coerce.c) ---- */
+
+typedef enum NrCoerceKind
+{
+	NR_COERCE_DIRECT,			/* nothing to do */
+	NR_COERCE_INT,				/* among smallint, integer, bigint */
+	NR_COERCE_INPUT,			/* text or unknown, through the input function of the type */
+	NR_COERCE_EXPR				/* an assignment cast with its domains and typmod */
+} NrCoerceKind;
+
+typedef struct NrCoerce
+{
+	NrCoerceKind kind;
+	int16		from_len;		/* NR_COERCE_INT: bytes */
+	int16		to_len;
+	bool		from_cstring;	/* NR_COERCE_INPUT: not a text but a C string */
+	int32		typmod;
+	Oid			ioparam;
+	FmgrInfo	input;
+	ExprState  *expr;			/* NR_COERCE_EXPR */
+	ExprContext *econtext;
+} NrCoerce;
+
+/*
+ * Find out how values of type "from" become "to" with "typmod", as an
+ * assignment does it; "context" keeps what is needed.  "column" is for the
+ * message.  ERROR datatype_mismatch (with a hint) when there is no way.
+ */
+extern void nr_coerce_init(NrCoerce *coerce, MemoryContext context, Oid from, Oid to,
+						   int32 typmod, const NrCacheDef *def, AttrNumber column);
+
+/* Slow half of nr_coerce(). */
+extern Datum nr_coerce_slow(NrCoerce *coerce, Datum value, bool *isnull);
+
+/* Apply it; runs user code unless the kind is NR_COERCE_DIRECT or NR_COERCE_INT. */
+static inline Datum
+nr_coerce(NrCoerce *coerce, Datum value, bool *isnull)
+{
+	if (likely(coerce->kind == NR_COERCE_DIRECT))
+		return value;
+	return nr_coerce_slow(coerce, value, isnull);
+}
+
+/* ---- constraints (nr_constraint.c) ---- */
+
+/*
+ * NOT NULL and CHECK constraints of a cache.  PostgreSQL does not enforce them
+ * on foreign tables; whoever writes into a cache does.
+ */
+typedef struct NrCheckState NrCheckState;
+
+/* NULL when there is nothing to check; lives in "context", good for this definition only. */
+extern NrCheckState *nr_check_begin(const NrCacheDef *def, MemoryContext context);
+
+/*
+ * values/isnull indexed by attnum - 1.  ERROR not_null_violation,
+ * check_violation.  Runs user code when there are CHECK constraints.
+ */
+extern void nr_check_row(NrCheckState *state, const Datum *values, const bool *isnull);
+
+/* ---- codec without an allocation (nr_codec.c) ---- */
+
+/*
+ * nr_value_encode in two steps: how many bytes, then the bytes.  The first one
+ * replaces toasted data in "values" by plain data (in the current memory
+ * context).
+ */
+extern size_t nr_value_measure(const NrCacheDef *def, Datum *values, const bool *isnull);
+extern void nr_value_store(const NrCacheDef *def, const Datum *values, const bool *isnull, char *to);
+
+/* The same two steps for a single value column. */
+extern size_t nr_column_measure(const NrCacheDef *def, const NrColumn *col, Datum *value);
+extern char *nr_column_store(const NrCacheDef *def, const NrColumn *col, Datum value, char *to);
+
+/* ERROR program_limit_exceeded when an entry is over nr_cache.max_entry or the structure's limit. */
+extern void nr_check_entry_bytes(const NrCacheDef *def, size_t key_bytes, size_t value_bytes);
+
+/* A pass-by-value datum from its stored bytes, which need not be aligned. */
+static inline Datum
+nr_fetch_byval(const char *data, int16 typlen)
+{
+	switch (typlen)
+	{
+		case 8:
+			{
+				int64		v;
+
+				memcpy(&v, data, sizeof(v));
+				return Int64GetDatum(v);
+			}
+		case 4:
+			{
+				int32		v;
+
+				memcpy(&v, data, sizeof(v));
+				return Int32GetDatum(v);
+			}
+		case 2:
+			{
+				int16		v;
+
+				memcpy(&v, data, sizeof(v));
+				return Int16GetDatum(v);
+			}
+		default:
+			return CharGetDatum(*data);
+	}
+}
+
+/* ---- through the engine (nr_exec.c) ---- */
+
+/*
+ * Give a read (DsHashGet, ...) to the structure, inside enter and leave; waits
+ * are interruptible.  Sizes that did not suffice are the caller's matter.
+ */
+extern void nr_exec_read(NrCache *cache, void *op);
+
+/*
+ * Put or delete one entry; true when the operation's flag was set (new;
+ * found).  "values" and "isnull" are indexed by attnum - 1; toasted values are
+ * replaced by plain ones.  Callers have called nr_require_writable.
+ */
+extern bool nr_exec_put(NrCache *cache, const NrKey *key, Datum *values, const bool *isnull);
+extern bool nr_exec_delete(NrCache *cache, const NrKey *key);
+extern void nr_exec_truncate(NrCache *cache);
+
+#endif							/* NR_FN_H */

@@ -1,0 +1,231 @@
+/*
+ * nr_internal.h
+ *		What the files of the PostgreSQL core share among themselves: shared
+ *		memory, registry, lifetime.  Nobody else includes it.
+ *
+ * SHARED MEMORY is one ShmemInitStruct request:
+ *
+ *	 NrShared | registry entries | latch owners | control block | region 0 | region 1 | ...
+ *
+ * The blocks from the control block on are aligned to the larger of the extent
+ * size and 2 MB, for which the request has room to spare, so that a region can
+ * be bound to its node page by page.
+ */
+#ifndef NR_INTERNAL_H
+#define NR_INTERNAL_H
+
+#include "nr_cache.h"
+
+#include "lib/ilist.h"
+#include "port/atomics.h"
+#include "storage/lwlock.h"
+#include "utils/relcache.h"
+#include "utils/timestamp.h"
+
+#define NR_GUC_REPLICAS_MAX		16
+
+/* ---- settings (nr_guc.c) ---- */
+
+/* Define the settings.  "preloaded": also those that are fixed at server start. */
+extern void nr_guc_init(bool preloaded);
+
+/* ---- shared memory (nr_shmem.c) ---- */
+
+/*
+ * One cache's shared state: entry number i of the registry is group number i of
+ * the engine.
+ *
+ * "state" is 0 when the entry is free, else its generation (a number that never
+ * repeats) shifted left by one, with NR_REG_SWEEP set while somebody examines
+ * whether it is an orphan.  It changes from 0, and to 0, under the registry
+ * lock held exclusively; the mark is set and cleared without.  The other fields
+ * are protected by the registry lock.
+ */
+typedef struct NrRegEntry
+{
+	pg_atomic_uint64 state;
+	Oid			dboid;
+	Oid			relid;
+	uint64		fingerprint;
+	uint64		seed;
+} NrRegEntry;
+
+#define NR_REG_SWEEP	UINT64CONST(1)
+
+typedef struct NrShared
+{
+	uint64		magic;
+	uint64		last_generation;	/* registry lock, exclusive */
+	uint32		nentries;
+	int			nnodes;			/* NUMA nodes with processors and memory for us */
+	int			node[NR_GUC_REPLICAS_MAX];	/* node of replica i: node[i % nnodes] */
+	NrRegEntry	entries[FLEXIBLE_ARRAY_MEMBER];
+} NrShared;
+
+extern NrShared *nr_shared;
+extern LWLock *nr_registry_lock;
+
+/* PGPROC number of each session's owner: whose latch to set. */
+extern pg_atomic_uint32 *nr_latch_owner;
+
+/* Install the shared memory hooks; from _PG_init while libraries are preloaded. */
+extern void nr_shmem_install(void);
+
+/* Replica for this backend, by the NUMA node that it runs on. */
+extern uint32 nr_home_replica(void);
+
+/* NUMA node of a replica, -1 when there is no NUMA. */
+extern int	nr_replica_node(uint32 replica);
+
+/* Extents for a quota in kB, as this server is configured. */
+extern uint32 nr_extents_for_kb(int64 kb);
+
+/* ---- waiting (nr_host.c) ---- */
+
+extern const NrHost nr_host;
+
+/*
+ * While set (not 0), cancellable waits give up at this time: for views, which
+ * must answer although somebody is stopped.
+ */
+extern TimestampTz nr_host_patience_until;
+
+/* ---- options (nr_options.c) ---- */
+
+typedef struct NrTableOptions
+{
+	const char *visibility;		/* NULL = not given */
+	int			memory_kb;		/* 0 = not given */
+	int			log_size_kb;	/* 0 = not given */
+} NrTableOptions;
+
+/* Options of a foreign table, already validated. */
+extern void nr_table_options(List *options, NrTableOptions *out);
+
+/* Whether a column's options say that it is the key. */
+extern bool nr_column_is_key(List *options);
+
+/* ---- definition (nr_def.c) ---- */
+
+/*
+ * Hash of everything that gives a cache's stored bytes their meaning; never
+ * ERRORs for what the columns are.  *own_xid (may be NULL): see
+ * NrCacheDef.layout_xid.
+ */
+extern uint64 nr_layout_fingerprint(Relation rel, TransactionId *own_xid);
+
+/* ---- registry (nr_registry.c) ---- */
+
+typedef struct NrRegRef
+{
+	uint32		group;
+	uint64		generation;
+	uint64		seed;
+} NrRegRef;
+
+/* Find the shared state of a layout in this database. */
+extern bool nr_registry_find(Oid relid, uint64 fingerprint, NrRegRef *ref);
+
+/*
+ * Find or make it.  "committed": everybody else sees this layout too, and we
+ * hold a lock on the relation, so states of other layouts are freed.  *made:
+ * it was not there before.  NR_NO_GROUP, NR_NO_SPACE, NR_BAD_CONFIG.
+ */
+extern NrStatus nr_registry_make(const NrCacheDef *def, bool committed, NrRegRef *ref, bool *made);
+
+/*
+ * True when the state that was found earlier is still the same one.  The caller
+ * holds a lock on the relation, which keeps it so.
+ */
+extern bool nr_registry_confirm(const NrRegRef *ref);
+
+/* Whether there is any shared state for a relation of this database. */
+extern bool nr_registry_has(Oid relid);
+
+/* Free states of a relation of this database, all but one layout.  Cannot fail. */
+extern void nr_registry_free_relation(Oid relid, bool keep_one, uint64 keep_fingerprint);
+
+/* Free one state, if it is still there.  Cannot fail. */
+extern void nr_registry_free_ref(const NrRegRef *ref);
+
+/* A copy of entry i; false when it is free.  For views and the sweep. */
+extern bool nr_registry_read(uint32 i, NrRegEntry *entry);
+
+/* Sweep, first half: mark entry i, still of this generation. */
+extern bool nr_registry_mark(uint32 i, uint64 generation);
+
+/* Sweep, second half: free it if nobody has taken the mark away.  Cannot fail. */
+extern bool nr_registry_free_marked(uint32 i, uint64 generation);
+
+/* ---- lifetime (nr_lifetime.c) ---- */
+
+/* An NrCache and what only the core knows about it. */
+typedef struct NrCacheEntry
+{
+	NrCache		cache;			/* must be first */
+	uint64		attached_fingerprint;
+	NrRegRef	ref;			/* while cache.attached */
+	bool		in_use;			/* on the list of this transaction's caches */
+	dlist_node	node;
+} NrCacheEntry;
+
+extern void nr_lifetime_init(void);
+
+/* This backend's entry for a relation; made when missing / NULL when missing. */
+extern NrCacheEntry *nr_entry(Oid relid);
+extern NrCacheEntry *nr_entry_find(Oid relid);
+
+/* Take a lock that lasts until the transaction ends, and put the entry on its list. */
+extern void nr_entry_lock(NrCacheEntry *entry, LOCKMODE lockmode);
+
+/* Give it up again: for a relation that turned out to be gone. */
+extern void nr_entry_unlock(NrCacheEntry *entry);
+
+/* A new definition takes the place of the old one, which lives on until the transaction ends. */
+extern void nr_entry_set_def(NrCacheEntry *entry, NrCacheDef *def);
+
+extern void nr_entry_detach(NrCacheEntry *entry);
+
+/*
+ * Remember that this transaction may change which layout of the relation is
+ * the right one; settled when it ends.
+ */
+extern void nr_lifetime_touch(Oid relid);
+
+/*
+ * Remember a state made under a layout that goes away if (sub)transaction
+ * layout_xid aborts.  Cannot fail after nr_lifetime_reserve().
+ */
+extern void nr_lifetime_reserve(void);
+extern void nr_lifetime_made(Oid relid, TransactionId layout_xid, const NrRegRef *ref);
+
+/* ---- sweep (nr_sweep.c) ---- */
+
+/*
+ * Free states whose database, relation or layout is gone, where nobody can be
+ * using them.  Returns how many.  ERRORs only as catalog access does.
+ */
+extern int	nr_sweep(void);
+
+/* The same, once in the life of this backend: for orphans that nobody missed so far. */
+extern void nr_sweep_once(void);
+
+/* Bring this backend's hit and miss counts into shared memory. */
+extern void nr_lifetime_flush_counters(void);
+
+/* Let go of every cache, counts flushed: the token is about to be returned. */
+extern void nr_lifetime_detach_all(void);
+
+/* ---- DDL (nr_ddl.c) ---- */
+
+extern void nr_ddl_init(void);
+
+/* Forget what was to be checked; at the end of a transaction. */
+extern void nr_ddl_forget(void);
+
+/* ---- open (nr_open.c) ---- */
+
+/* The relcache entry of a relation (InvalidOid: of all) was invalidated. */
+extern void nr_default_forget(Oid relid);
+
+#endif							/* NR_INTERNAL_H */

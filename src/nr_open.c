@@ -1,0 +1,293 @@
+/*
+ * nr_open.c
+ *		From an OID to a cache that may be used: is it one, may this user, what
+ *		is its layout, where is its shared state.
+ *
+ * All of it is checked before the lock, so that nobody locks what is not theirs,
+ * and again after it, since it may have changed meanwhile.
+ */
+#include "nr_internal.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/transam.h"
+#include "catalog/dependency.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_foreign_data_wrapper.h"
+#include "catalog/pg_foreign_table.h"
+#include "commands/extension.h"
+#include "foreign/foreign.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#define EXTENSION_NAME	"nr_cache"
+#define OPEN_TRIES		16		/* invalidations may arrive while we look; see open_definition */
+
+static Oid	our_fdw = InvalidOid;
+static Oid	default_relid = InvalidOid;
+
+/* ---- whose is it? ---- */
+
+static void
+fdw_callback(Datum arg, int cacheid, uint32 hashvalue)
+{
+	our_fdw = InvalidOid;
+}
+
+/* Member of the extension, whatever it was renamed to. */
+static bool
+is_our_fdw(Oid fdwid)
+{
+	static bool registered = false;
+	Oid			extension;
+
+	if (OidIsValid(our_fdw) && fdwid == our_fdw)
+		return true;
+	if (!registered)
+	{
+		CacheRegisterSyscacheCallback(FOREIGNDATAWRAPPEROID, fdw_callback, (Datum) 0);
+		registered = true;
+	}
+	extension = get_extension_oid(EXTENSION_NAME, true);
+	if (!OidIsValid(extension) ||
+		getExtensionOfObject(ForeignDataWrapperRelationId, fdwid) != extension)
+		return false;
+	our_fdw = fdwid;
+	return true;
+}
+
+bool
+nr_is_cache(Oid relid)
+{
+	HeapTuple	tuple;
+	Oid			server;
+
+	if (get_rel_relkind(relid) != RELKIND_FOREIGN_TABLE)
+		return false;
+	/* not there yet while CREATE FOREIGN TABLE is half done */
+	tuple = SearchSysCache1(FOREIGNTABLEREL, ObjectIdGetDatum(relid));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	server = ((Form_pg_foreign_table) GETSTRUCT(tuple))->ftserver;
+	ReleaseSysCache(tuple);
+	return is_our_fdw(GetForeignServer(server)->fdwid);
+}
+
+/* ---- nr_default ---- */
+
+void
+nr_default_forget(Oid relid)
+{
+	if (!OidIsValid(relid) || relid == default_relid)
+		default_relid = InvalidOid;
+}
+
+/* Schema of the extension; InvalidOid when there is no extension. */
+static Oid
+extension_schema(void)
+{
+	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			schema = InvalidOid;
+
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
+				CStringGetDatum(EXTENSION_NAME));
+	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		schema = ((Form_pg_extension) GETSTRUCT(tuple))->extnamespace;
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return schema;
+}
+
+Oid
+nr_default_relid(void)
+{
+	Oid			schema;
+	Oid			relid = InvalidOid;
+
+	if (likely(OidIsValid(default_relid)))
+		return default_relid;
+
+	nr_require_shmem();
+	schema = extension_schema();
+	if (OidIsValid(schema))
+		relid = get_relname_relid("nr_default", schema);
+	if (!OidIsValid(relid) || !nr_is_cache(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("cache \"nr_default\" does not exist"),
+				 errdetail("Functions that are given no cache use \"nr_default\" in the schema of the extension."),
+				 errhint("Name a cache as the first argument, or create the foreign table \"nr_default\" again.")));
+	default_relid = relid;
+	return relid;
+}
+
+/* ---- open ---- */
+
+static void
+check_kind(Oid relid)
+{
+	char	   *name;
+
+	if (nr_is_cache(relid))
+		return;
+	name = get_rel_name(relid);
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("cache with OID %u does not exist", relid)));
+	ereport(ERROR,
+			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+			 errmsg("\"%s\" is not a cache", name),
+			 errhint("A cache is made with CREATE FOREIGN TABLE ... SERVER nr_cache OPTIONS (visibility 'immediate').")));
+}
+
+static void
+check_privileges(Oid relid, AclMode need)
+{
+	if (need != 0 && pg_class_aclmask(relid, GetUserId(), need, ACLMASK_ALL) != need)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_TABLE, get_rel_name(relid));
+}
+
+/* Checks that precede the lock; a valid definition shows that the kind is right. */
+static void
+check_before_lock(const NrCache *cache, Oid relid, AclMode need)
+{
+	if (cache == NULL || !cache->valid)
+		check_kind(relid);
+	check_privileges(relid, need);
+}
+
+static void
+build_definition(NrCacheEntry *entry)
+{
+	Relation	rel;
+	NrCacheDef *def;
+
+	check_kind(entry->cache.relid);
+	rel = relation_open(entry->cache.relid, NoLock);
+	def = nr_def_build(rel);
+	relation_close(rel, NoLock);
+	nr_entry_set_def(entry, def);
+}
+
+/*
+ * A definition that matches the catalogs, and the privileges with it.  Reading
+ * catalogs processes invalidations, so this goes on until none of them was ours.
+ * With the relation locked, what still changes is privileges and our own
+ * spurious resets, so giving up after some rounds does no harm.
+ */
+static void
+open_definition(NrCacheEntry *entry, AclMode need)
+{
+	for (int i = 0; i < OPEN_TRIES; i++)
+	{
+		uint64		epoch = nr_epoch;
+
+		if (!entry->cache.valid)
+			build_definition(entry);
+		check_privileges(entry->cache.relid, need);
+		if (epoch == nr_epoch)
+			return;
+	}
+	entry->cache.valid = true;
+}
+
+static void
+report_no_state(const NrCacheDef *def, NrStatus status)
+{
+	if (status == NR_NO_GROUP)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("too many caches are in use"),
+				 errdetail("All %u places are taken, over all databases.", nr_engine.geo.groups),
+				 errhint("Drop caches that are not needed, or raise \"%s\" and restart the server.",
+						 "nr_cache.max_caches")));
+	if (status == NR_NO_SPACE)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("not enough cache memory to set up cache \"%s\"", def->relname),
+				 errhint("Empty or drop caches that are not needed, or raise \"%s\" and restart the server.",
+						 "nr_cache.memory")));
+	elog(ERROR, "could not set up cache \"%s\": status %d", def->relname, (int) status);
+}
+
+/* Find or make the shared state; when there is no room, free orphans and try once more. */
+static void
+find_state(const NrCacheDef *def, NrRegRef *ref)
+{
+	bool		committed = !TransactionIdIsValid(def->layout_xid);
+	NrStatus	status;
+	bool		made;
+
+	if (!committed)
+		nr_lifetime_touch(def->relid);
+	if (nr_registry_find(def->relid, def->fingerprint, ref))
+		return;
+
+	nr_sweep_once();
+	nr_lifetime_reserve();
+	status = nr_registry_make(def, committed, ref, &made);
+	if ((status == NR_NO_GROUP || status == NR_NO_SPACE) && nr_sweep() > 0)
+		status = nr_registry_make(def, committed, ref, &made);
+	if (status != NR_OK)
+		report_no_state(def, status);
+	if (made && !committed)
+		nr_lifetime_made(def->relid, def->layout_xid, ref);
+}
+
+static void
+attach(NrCacheEntry *entry)
+{
+	NrCache    *cache = &entry->cache;
+	NrSession  *session = nr_token();
+	NrStatus	status;
+
+	if (cache->attached && entry->attached_fingerprint == cache->def->fingerprint &&
+		nr_registry_confirm(&entry->ref))
+		return;
+
+	nr_entry_detach(entry);
+	find_state(cache->def, &entry->ref);
+	status = nr_group_attach(session, entry->ref.group, &ds_hash_dispatch, &cache->handle);
+	if (status != NR_OK)
+		elog(ERROR, "could not attach to cache \"%s\": status %d", cache->def->relname, (int) status);
+	cache->attached = true;
+	cache->group = entry->ref.group;
+	cache->seed = entry->ref.seed;
+	entry->attached_fingerprint = cache->def->fingerprint;
+}
+
+NrCache *
+nr_cache_open(Oid relid, LOCKMODE lockmode, AclMode need)
+{
+	NrCacheEntry *entry;
+
+	nr_require_shmem();
+	entry = nr_entry_find(relid);
+	check_before_lock(entry ? &entry->cache : NULL, relid, need);
+	if (entry == NULL)
+		entry = nr_entry(relid);
+
+	if (entry->cache.locked < lockmode)
+	{
+		bool		first = entry->cache.locked == NoLock;
+
+		nr_entry_lock(entry, lockmode);
+		if (first && !SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+			nr_entry_unlock(entry); /* dropped while we waited; do not hoard such locks */
+	}
+	open_definition(entry, need);
+	attach(entry);
+	return &entry->cache;
+}

@@ -1,0 +1,213 @@
+/*
+ * nr_options.c
+ *		Options of servers, foreign tables and columns: the FDW's validator, and
+ *		reading them.
+ *
+ * The validator sees options only; what depends on the columns is checked in
+ * nr_def.c.  It must work without shared memory, for pg_upgrade.
+ */
+#include "nr_internal.h"
+
+#include "access/reloptions.h"
+#include "catalog/pg_attribute.h"
+#include "catalog/pg_foreign_table.h"
+#include "commands/defrem.h"
+#include "nodes/makefuncs.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+
+#define SIZE_KB_MIN		64
+
+typedef struct NrOption
+{
+	const char *name;
+	Oid			catalog;
+	void		(*check) (DefElem *def);
+} NrOption;
+
+static void check_scheme(DefElem *def);
+static void check_copies(DefElem *def);
+static void check_visibility(DefElem *def);
+static void check_size(DefElem *def);
+static void check_reserved(DefElem *def);
+static void check_key(DefElem *def);
+
+static const NrOption nr_options[] = {
+	{"scheme", ForeignTableRelationId, check_scheme},
+	{"copies", ForeignTableRelationId, check_copies},
+	{"visibility", ForeignTableRelationId, check_visibility},
+	{"memory", ForeignTableRelationId, check_size},
+	{"log_size", ForeignTableRelationId, check_size},
+	/* named in the design, so that nobody uses the names for something else */
+	{"structure", ForeignTableRelationId, check_reserved},
+	{"on_full", ForeignTableRelationId, check_reserved},
+	{"ttl", ForeignTableRelationId, check_reserved},
+	{"read", ForeignTableRelationId, check_reserved},
+	{"logs", ForeignTableRelationId, check_reserved},
+	{"key", AttributeRelationId, check_key},
+};
+
+/* ---- values ---- */
+
+static void
+value_not_supported(DefElem *def, const char *supported)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("%s '%s' is not supported yet", def->defname, defGetString(def)),
+			 errhint("Use %s '%s'.", def->defname, supported)));
+}
+
+static void
+value_invalid(DefElem *def, const char *valid)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid value for option \"%s\": \"%s\"", def->defname, defGetString(def)),
+			 errhint("Valid values are: %s.", valid)));
+}
+
+static void
+check_scheme(DefElem *def)
+{
+	const char *value = defGetString(def);
+
+	if (strcmp(value, "left_right") == 0)
+		value_not_supported(def, "nr");
+	if (strcmp(value, "nr") != 0)
+		value_invalid(def, "nr");
+}
+
+static void
+check_copies(DefElem *def)
+{
+	const char *value = defGetString(def);
+
+	if (strcmp(value, "2") == 0)
+		value_not_supported(def, "1");
+	if (strcmp(value, "1") != 0)
+		value_invalid(def, "1");
+}
+
+static void
+check_visibility(DefElem *def)
+{
+	const char *value = defGetString(def);
+
+	if (strcmp(value, "commit") == 0 || strcmp(value, "manual") == 0)
+		value_not_supported(def, "immediate");
+	if (strcmp(value, "immediate") != 0)
+		value_invalid(def, "immediate");
+}
+
+static void
+check_size(DefElem *def)
+{
+	const char *hint = NULL;
+	int			kb;
+
+	if (!parse_int(defGetString(def), &kb, GUC_UNIT_KB, &hint))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for option \"%s\": \"%s\"", def->defname, defGetString(def)),
+				 hint ? errhint("%s", hint) : errhint("Give a size such as '64MB'.")));
+	if (kb < SIZE_KB_MIN)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for option \"%s\": \"%s\"", def->defname, defGetString(def)),
+				 errhint("Give at least '%dkB'.", SIZE_KB_MIN)));
+}
+
+static void
+check_reserved(DefElem *def)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("option \"%s\" is not supported yet", def->defname),
+			 errhint("Leave it out.")));
+}
+
+static void
+check_key(DefElem *def)
+{
+	(void) defGetBoolean(def);
+}
+
+/* ---- validator ---- */
+
+static void
+unknown_option(const char *name, Oid catalog)
+{
+	StringInfoData valid;
+
+	initStringInfo(&valid);
+	for (int i = 0; i < lengthof(nr_options); i++)
+		if (nr_options[i].catalog == catalog && nr_options[i].check != check_reserved)
+			appendStringInfo(&valid, "%s%s", valid.len > 0 ? ", " : "", nr_options[i].name);
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+			 errmsg("invalid option \"%s\"", name),
+			 valid.len > 0
+			 ? errhint("Valid options in this context are: %s.", valid.data)
+			 : errhint("There are no valid options in this context.")));
+}
+
+PG_FUNCTION_INFO_V1(nr_cache_fdw_validator);
+
+Datum
+nr_cache_fdw_validator(PG_FUNCTION_ARGS)
+{
+	List	   *options = untransformRelOptions(PG_GETARG_DATUM(0));
+	Oid			catalog = PG_GETARG_OID(1);
+	ListCell   *lc;
+
+	foreach(lc, options)
+	{
+		DefElem    *def = lfirst_node(DefElem, lc);
+		const NrOption *option = NULL;
+
+		for (int i = 0; i < lengthof(nr_options) && option == NULL; i++)
+			if (nr_options[i].catalog == catalog && strcmp(nr_options[i].name, def->defname) == 0)
+				option = &nr_options[i];
+		if (option == NULL)
+			unknown_option(def->defname, catalog);
+		option->check(def);
+	}
+	PG_RETURN_VOID();
+}
+
+/* ---- reading ---- */
+
+void
+nr_table_options(List *options, NrTableOptions *out)
+{
+	ListCell   *lc;
+
+	memset(out, 0, sizeof(*out));
+	foreach(lc, options)
+	{
+		DefElem    *def = lfirst_node(DefElem, lc);
+
+		if (strcmp(def->defname, "visibility") == 0)
+			out->visibility = defGetString(def);
+		else if (strcmp(def->defname, "memory") == 0)
+			(void) parse_int(defGetString(def), &out->memory_kb, GUC_UNIT_KB, NULL);
+		else if (strcmp(def->defname, "log_size") == 0)
+			(void) parse_int(defGetString(def), &out->log_size_kb, GUC_UNIT_KB, NULL);
+	}
+}
+
+bool
+nr_column_is_key(List *options)
+{
+	ListCell   *lc;
+
+	foreach(lc, options)
+	{
+		DefElem    *def = lfirst_node(DefElem, lc);
+
+		if (strcmp(def->defname, "key") == 0)
+			return defGetBoolean(def);
+	}
+	return false;
+}

@@ -1,0 +1,250 @@
+/*
+ * nr_registry.c
+ *		Shared table: (database, relation, layout) -> the engine's group.
+ *
+ * Entry i belongs to group i.  Who uses an entry holds a relation lock until
+ * the transaction ends, so whoever frees one must know that nobody does:
+ *
+ *	 - a transaction that dropped the relation, or changed its layout, holds
+ *	   AccessExclusiveLock while it frees the old states at its commit;
+ *	 - whoever makes the state of a committed layout under a lock of its own
+ *	   frees those of other layouts: their users held locks that had to go
+ *	   before the layout could change;
+ *	 - the sweep (nr_sweep.c) marks an entry, then looks whether anybody holds a
+ *	   lock on the relation and whether the relation is gone, and frees the entry
+ *	   if the mark is still there.  Users take the lock first and then remove
+ *	   marks, so one of the two sees the other: the mark is set by an atomic
+ *	   operation that is a full barrier, and locks are taken and looked at under
+ *	   a lightweight lock.
+ *
+ * Lookups are scans: each backend keeps what it found and only confirms it.
+ */
+#include "nr_internal.h"
+
+static inline bool
+entry_is(const NrRegEntry *entry, Oid relid)
+{
+	return entry->relid == relid && entry->dboid == MyDatabaseId;
+}
+
+/* Take a mark away; false when the state is another one by now. */
+static bool
+entry_claim(NrRegEntry *entry, uint64 generation)
+{
+	uint64		state = pg_atomic_read_u64(&entry->state);
+
+	while (state >> 1 == generation)
+	{
+		if ((state & NR_REG_SWEEP) == 0 ||
+			pg_atomic_compare_exchange_u64(&entry->state, &state, generation << 1))
+			return true;
+	}
+	return false;
+}
+
+/* The caller holds the registry lock. */
+static bool
+find_locked(Oid relid, uint64 fingerprint, NrRegRef *ref)
+{
+	for (uint32 i = 0; i < nr_shared->nentries; i++)
+	{
+		NrRegEntry *entry = &nr_shared->entries[i];
+		uint64		state;
+
+		if (!entry_is(entry, relid) || entry->fingerprint != fingerprint)
+			continue;
+		state = pg_atomic_read_u64(&entry->state);
+		if (state == 0 || !entry_claim(entry, state >> 1))
+			continue;
+		ref->group = i;
+		ref->generation = state >> 1;
+		ref->seed = entry->seed;
+		return true;
+	}
+	return false;
+}
+
+/* The caller holds the registry lock exclusively, and nobody uses the entry. */
+static void
+free_locked(uint32 i)
+{
+	NrRegEntry *entry = &nr_shared->entries[i];
+
+	pg_atomic_write_u64(&entry->state, 0);
+	entry->dboid = InvalidOid;
+	entry->relid = InvalidOid;
+	nr_group_destroy(&nr_engine, i);
+}
+
+static void
+free_relation_locked(Oid relid, bool keep_one, uint64 keep_fingerprint)
+{
+	for (uint32 i = 0; i < nr_shared->nentries; i++)
+	{
+		NrRegEntry *entry = &nr_shared->entries[i];
+
+		if (pg_atomic_read_u64(&entry->state) != 0 && entry_is(entry, relid) &&
+			!(keep_one && entry->fingerprint == keep_fingerprint))
+			free_locked(i);
+	}
+}
+
+bool
+nr_registry_find(Oid relid, uint64 fingerprint, NrRegRef *ref)
+{
+	bool		found;
+
+	LWLockAcquire(nr_registry_lock, LW_SHARED);
+	found = find_locked(relid, fingerprint, ref);
+	LWLockRelease(nr_registry_lock);
+	return found;
+}
+
+/*
+ * Slots of the log: 0 lets the engine choose one for each 256 bytes, but the
+ * slots of a large log would not fit the extent in which they have to be.
+ */
+static uint32
+log_slots(uint32 log_bytes)
+{
+	uint32		most = (1u << nr_engine.geo.extent_shift) / 16;
+
+	return log_bytes / 256 >= most ? most : 0;
+}
+
+static NrStatus
+make_locked(const NrCacheDef *def, uint64 seed, NrRegRef *ref)
+{
+	NrGroupConfig config;
+	DsHashArg	arg = {.seed = seed,.line_bytes = def->line_bytes};
+	uint32		i = 0;
+	NrRegEntry *entry;
+	NrStatus	status;
+
+	while (i < nr_shared->nentries && pg_atomic_read_u64(&nr_shared->entries[i].state) != 0)
+		i++;
+	if (i == nr_shared->nentries)
+		return NR_NO_GROUP;
+
+	memset(&config, 0, sizeof(config));
+	config.extents_max = def->memory_extents;
+	config.log_bytes = def->log_bytes;
+	config.log_slots = log_slots(def->log_bytes);
+	config.batch_bytes_max = (uint32) nr_guc_max_batch_kb * 1024;
+	config.arg_bytes = sizeof(arg);
+	memcpy(config.arg, &arg, sizeof(arg));
+	status = nr_group_create(&nr_engine, i, &config, &ds_hash_dispatch);
+	if (status != NR_OK)
+		return status;
+
+	entry = &nr_shared->entries[i];
+	entry->dboid = MyDatabaseId;
+	entry->relid = def->relid;
+	entry->fingerprint = def->fingerprint;
+	entry->seed = seed;
+	ref->group = i;
+	ref->generation = ++nr_shared->last_generation;
+	ref->seed = seed;
+	pg_atomic_write_u64(&entry->state, ref->generation << 1);
+	return NR_OK;
+}
+
+NrStatus
+nr_registry_make(const NrCacheDef *def, bool committed, NrRegRef *ref, bool *made)
+{
+	NrStatus	status = NR_OK;
+	uint64		seed;
+
+	*made = false;
+	if (!pg_strong_random(&seed, sizeof(seed)))
+		elog(ERROR, "could not generate a random hash seed");
+
+	LWLockAcquire(nr_registry_lock, LW_EXCLUSIVE);
+	if (!find_locked(def->relid, def->fingerprint, ref))
+	{
+		if (committed)
+			free_relation_locked(def->relid, false, 0);
+		status = make_locked(def, seed, ref);
+		*made = status == NR_OK;
+	}
+	LWLockRelease(nr_registry_lock);
+	return status;
+}
+
+bool
+nr_registry_confirm(const NrRegRef *ref)
+{
+	return entry_claim(&nr_shared->entries[ref->group], ref->generation);
+}
+
+bool
+nr_registry_has(Oid relid)
+{
+	bool		found = false;
+
+	LWLockAcquire(nr_registry_lock, LW_SHARED);
+	for (uint32 i = 0; i < nr_shared->nentries && !found; i++)
+		found = entry_is(&nr_shared->entries[i], relid);
+	LWLockRelease(nr_registry_lock);
+	return found;
+}
+
+void
+nr_registry_free_relation(Oid relid, bool keep_one, uint64 keep_fingerprint)
+{
+	LWLockAcquire(nr_registry_lock, LW_EXCLUSIVE);
+	free_relation_locked(relid, keep_one, keep_fingerprint);
+	LWLockRelease(nr_registry_lock);
+}
+
+void
+nr_registry_free_ref(const NrRegRef *ref)
+{
+	LWLockAcquire(nr_registry_lock, LW_EXCLUSIVE);
+	if (pg_atomic_read_u64(&nr_shared->entries[ref->group].state) >> 1 == ref->generation)
+		free_locked(ref->group);
+	LWLockRelease(nr_registry_lock);
+}
+
+bool
+nr_registry_read(uint32 i, NrRegEntry *entry)
+{
+	NrRegEntry *from = &nr_shared->entries[i];
+	uint64		state;
+
+	LWLockAcquire(nr_registry_lock, LW_SHARED);
+	state = pg_atomic_read_u64(&from->state);
+	pg_atomic_init_u64(&entry->state, state);
+	entry->dboid = from->dboid;
+	entry->relid = from->relid;
+	entry->fingerprint = from->fingerprint;
+	entry->seed = from->seed;
+	LWLockRelease(nr_registry_lock);
+	return state != 0;
+}
+
+/* ---- sweep ---- */
+
+bool
+nr_registry_mark(uint32 i, uint64 generation)
+{
+	uint64		state = generation << 1;
+
+	return pg_atomic_compare_exchange_u64(&nr_shared->entries[i].state, &state,
+										  state | NR_REG_SWEEP) ||
+		state == ((generation << 1) | NR_REG_SWEEP);
+}
+
+bool
+nr_registry_free_marked(uint32 i, uint64 generation)
+{
+	uint64		state = (generation << 1) | NR_REG_SWEEP;
+	bool		freed;
+
+	LWLockAcquire(nr_registry_lock, LW_EXCLUSIVE);
+	freed = pg_atomic_compare_exchange_u64(&nr_shared->entries[i].state, &state, 0);
+	if (freed)
+		free_locked(i);
+	LWLockRelease(nr_registry_lock);
+	return freed;
+}

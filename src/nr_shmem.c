@@ -1,0 +1,381 @@
+/*
+ * nr_shmem.c
+ *		Shared memory: how much, where what lies, formatting, finding it again;
+ *		and which NUMA nodes there are.
+ *
+ * Sizes that do not fit together must not keep the server from starting: they
+ * are put right with a message in the log, or the extension stays off, says why
+ * in the log and says it again in each of its functions.
+ */
+#include "nr_internal.h"
+
+#include <sched.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#ifndef NR_NO_NUMA
+#include <numa.h>
+#endif
+
+#include "port/pg_bitutils.h"
+#include "storage/bufmgr.h"
+#include "storage/ipc.h"
+#include "storage/proc.h"
+#include "storage/shmem.h"
+
+#define SHARED_MAGIC			UINT64CONST(0x6e725f7368617265)
+#define SHARED_NAME				"nr_cache"
+#define EXTENT_SHIFT_MIN		18	/* 256 kB: log and structure take whole extents */
+#define EXTENTS_WANTED_MAX		8192	/* larger memory gets larger extents */
+#define SESSION_BUFFER_BYTES	(16 * 1024)
+#define HUGE_PAGE_BYTES			(2 * 1024 * 1024)
+
+static shmem_request_hook_type prev_shmem_request = NULL;
+static shmem_startup_hook_type prev_shmem_startup = NULL;
+
+NrEngine	nr_engine;
+NrShared   *nr_shared = NULL;
+LWLock	   *nr_registry_lock = NULL;
+pg_atomic_uint32 *nr_latch_owner = NULL;
+
+/* Made in the postmaster, inherited by every process. */
+static NrGeometry geometry;
+static bool preloaded = false;
+static bool ready = false;
+static const char *why_off = NULL;	/* a whole sentence */
+static int	nnodes = 1;
+static int	numa_nodes[NR_GUC_REPLICAS_MAX] = {-1};
+
+/* ---- NUMA ---- */
+
+/* Nodes that have both processors and memory that we may use. */
+static void
+find_nodes(void)
+{
+	nnodes = 0;
+#ifndef NR_NO_NUMA
+	if (numa_available() >= 0)
+	{
+		struct bitmask *mems = numa_get_mems_allowed();
+		struct bitmask *cpus = numa_allocate_cpumask();
+
+		for (int n = 0; n <= numa_max_node() && nnodes < NR_GUC_REPLICAS_MAX; n++)
+		{
+			bool		usable = false;
+
+			if (!numa_bitmask_isbitset(mems, n) || numa_node_to_cpus(n, cpus) != 0)
+				continue;
+			for (unsigned i = 0; i < cpus->size && !usable; i++)
+				usable = numa_bitmask_isbitset(cpus, i) && numa_bitmask_isbitset(numa_all_cpus_ptr, i);
+			if (usable)
+				numa_nodes[nnodes++] = n;
+		}
+		numa_free_cpumask(cpus);
+		numa_bitmask_free(mems);
+	}
+#endif
+	if (nnodes == 0)
+	{
+		nnodes = 1;
+		numa_nodes[0] = -1;
+	}
+}
+
+/* Index in numa_nodes of the node that this process runs on. */
+static int
+current_node(void)
+{
+#ifndef NR_NO_NUMA
+	if (nr_shared->nnodes > 1)
+	{
+		int			cpu = sched_getcpu();
+		int			node = cpu < 0 ? -1 : numa_node_of_cpu(cpu);
+
+		for (int i = 0; i < nr_shared->nnodes; i++)
+			if (nr_shared->node[i] == node)
+				return i;
+	}
+#endif
+	return 0;
+}
+
+int
+nr_replica_node(uint32 replica)
+{
+	return nr_shared->node[replica % nr_shared->nnodes];
+}
+
+/*
+ * Replica i lies on node i % nnodes.  With more replicas than nodes, which is
+ * for tests, those of one node share its processes by PGPROC number.
+ */
+uint32
+nr_home_replica(void)
+{
+	uint32		replicas = nr_engine.geo.replicas;
+	uint32		nodes = nr_shared->nnodes;
+	uint32		node = current_node();
+	uint32		here;
+
+	if (replicas <= nodes)
+		return node % replicas;
+	here = (replicas - node + nodes - 1) / nodes;
+	return node + nodes * (MyProc->pgprocno % here);
+}
+
+/* ---- sizes ---- */
+
+uint32
+nr_extents_for_kb(int64 kb)
+{
+	uint64		extent_kb = (uint64) 1 << (nr_engine.geo.extent_shift - 10);
+
+	return (uint32) Min((kb + extent_kb - 1) / extent_kb, (uint64) nr_engine.geo.extents);
+}
+
+static void
+plan_geometry(NrGeometry *geo)
+{
+	uint64		bytes = (uint64) nr_guc_memory_mb << 20;
+
+	memset(geo, 0, sizeof(*geo));
+	geo->extent_shift = EXTENT_SHIFT_MIN;
+	while (geo->extent_shift < NR_EXTENT_SHIFT_MAX &&
+		   (bytes >> geo->extent_shift) > EXTENTS_WANTED_MAX)
+		geo->extent_shift++;
+	geo->extents = (uint32) Min(bytes >> geo->extent_shift, (uint64) 1 << 20);
+	geo->replicas = nr_guc_replicas == 0 ? nnodes : nr_guc_replicas;
+	geo->sessions = nr_guc_max_sessions == 0 ?
+		Min(MaxBackends + NUM_AUXILIARY_PROCS, NR_SESSIONS_MAX) : nr_guc_max_sessions;
+	geo->groups = nr_guc_max_caches;
+	geo->session_buffer_bytes = SESSION_BUFFER_BYTES;
+}
+
+/* Settings that have to fit an extent or each other. */
+static void
+fit_settings(const NrGeometry *geo)
+{
+	size_t		entry_max = Min(ds_hash_entry_max(geo->extent_shift),
+								nr_op_bytes_max(geo) - ds_hash_op_bytes(0, 0));
+	size_t		batch_min;
+
+	if ((size_t) nr_guc_max_entry_bytes > entry_max)
+	{
+		ereport(LOG,
+				(errmsg("\"%s\" is lowered from %d to %zu bytes", "nr_cache.max_entry",
+						nr_guc_max_entry_bytes, entry_max),
+				 errhint("An entry must fit an extent of %d kB; extents grow with \"%s\".",
+						 1 << (geo->extent_shift - 10), "nr_cache.memory")));
+		nr_guc_max_entry_bytes = (int) entry_max;
+	}
+
+	batch_min = ds_hash_op_bytes(0, nr_guc_max_entry_bytes) + 1023;
+	if ((size_t) nr_guc_max_batch_kb * 1024 < batch_min)
+	{
+		ereport(LOG,
+				(errmsg("\"%s\" is raised from %d to %zu kB", "nr_cache.max_batch",
+						nr_guc_max_batch_kb, batch_min / 1024),
+				 errhint("A batch must have room for one entry of \"%s\".", "nr_cache.max_entry")));
+		nr_guc_max_batch_kb = (int) (batch_min / 1024);
+	}
+}
+
+static Size
+block_align(const NrGeometry *geo)
+{
+	return Max((Size) 1 << geo->extent_shift, (Size) HUGE_PAGE_BYTES);
+}
+
+static Size
+latch_owner_offset(const NrGeometry *geo)
+{
+	return MAXALIGN(offsetof(NrShared, entries) + (Size) geo->groups * sizeof(NrRegEntry));
+}
+
+static Size
+head_bytes(const NrGeometry *geo)
+{
+	return latch_owner_offset(geo) + (Size) geo->sessions * sizeof(pg_atomic_uint32);
+}
+
+/* Everything, with room to align; 0 when the engine refuses the geometry. */
+static Size
+total_bytes(const NrGeometry *geo)
+{
+	Size		align = block_align(geo);
+	Size		control = nr_engine_control_bytes(geo);
+	Size		region = nr_engine_region_bytes(geo);
+
+	if (control == 0 || region == 0)
+		return 0;
+	return head_bytes(geo) + align + TYPEALIGN64(align, control) +
+		geo->replicas * TYPEALIGN64(align, region);
+}
+
+/*
+ * Would the system give us that much?  A mapping that it refuses would keep the
+ * server from starting, so try one of that size beside the shared buffers.
+ */
+static bool
+memory_is_there(Size bytes)
+{
+	long		pages = sysconf(_SC_PHYS_PAGES);
+	Size		with_buffers = bytes + (Size) NBuffers * BLCKSZ;
+	void	   *trial;
+
+	if (pages > 0 && bytes / sysconf(_SC_PAGESIZE) >= (Size) pages)
+		return false;
+	trial = mmap(NULL, with_buffers, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (trial == MAP_FAILED)
+		return false;
+	munmap(trial, with_buffers);
+	return true;
+}
+
+static void
+stay_off(const char *why, const char *hint)
+{
+	why_off = why;
+	ereport(LOG,
+			(errmsg("nr_cache is off"),
+			 errdetail("%s", why),
+			 errhint("%s", hint)));
+}
+
+/* ---- hooks ---- */
+
+static void
+request_memory(void)
+{
+	Size		bytes;
+
+	find_nodes();
+	plan_geometry(&geometry);
+	bytes = total_bytes(&geometry);
+	if (bytes == 0)
+	{
+		stay_off("The sizes in the settings do not fit together.",
+				 "Look at nr_cache.memory, nr_cache.max_caches and nr_cache.max_sessions.");
+		return;
+	}
+	if (!memory_is_there(bytes))
+	{
+		stay_off("There is not enough memory for nr_cache.memory times the number of replicas.",
+				 "Lower nr_cache.memory and restart the server.");
+		return;
+	}
+	fit_settings(&geometry);
+	RequestAddinShmemSpace(bytes);
+	RequestNamedLWLockTranche(SHARED_NAME, 1);
+}
+
+static void
+shmem_request(void)
+{
+	if (prev_shmem_request)
+		prev_shmem_request();
+	request_memory();
+}
+
+/* Entries, latch owners, list of nodes: everything but the engine. */
+static void
+format_head(NrShared *shared)
+{
+	shared->magic = SHARED_MAGIC;
+	shared->last_generation = 0;
+	shared->nentries = geometry.groups;
+	shared->nnodes = nnodes;
+	memcpy(shared->node, numa_nodes, sizeof(numa_nodes));
+	for (uint32 i = 0; i < geometry.groups; i++)
+		pg_atomic_init_u64(&shared->entries[i].state, 0);
+	for (uint32 i = 0; i < geometry.sessions; i++)
+		pg_atomic_init_u32(&nr_latch_owner[i], PG_UINT32_MAX);
+}
+
+/* Find, and format if nobody has, what lies behind the head. */
+static bool
+map_engine(char *base, bool format)
+{
+	Size		align = block_align(&geometry);
+	Size		control_bytes = TYPEALIGN64(align, nr_engine_control_bytes(&geometry));
+	Size		region_bytes = TYPEALIGN64(align, nr_engine_region_bytes(&geometry));
+	char	   *control = (char *) TYPEALIGN64(align, base + head_bytes(&geometry));
+	void	   *regions[NR_REPLICAS_MAX];
+
+	for (uint32 i = 0; i < geometry.replicas; i++)
+		regions[i] = control + control_bytes + i * region_bytes;
+	if (format)
+		return nr_engine_init(&nr_engine, &geometry, &nr_host, control, regions) == NR_OK;
+	return nr_engine_attach(&nr_engine, &geometry, &nr_host, control, regions) == NR_OK;
+}
+
+/* Also after a crash: the postmaster has made a new, zeroed segment then. */
+static void
+shmem_startup(void)
+{
+	NrShared   *shared;
+	bool		found;
+
+	if (prev_shmem_startup)
+		prev_shmem_startup();
+
+	ready = false;
+	if (why_off != NULL)
+		return;
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	shared = ShmemInitStruct(SHARED_NAME, total_bytes(&geometry), &found);
+	nr_latch_owner = (pg_atomic_uint32 *) ((char *) shared + latch_owner_offset(&geometry));
+	if (!found)
+		format_head(shared);
+	ready = shared->magic == SHARED_MAGIC && map_engine((char *) shared, !found);
+	LWLockRelease(AddinShmemInitLock);
+
+	if (!ready)
+	{
+		stay_off("The sizes in the settings were refused.",
+				 "Look at nr_cache.memory, nr_cache.max_caches and nr_cache.max_sessions.");
+		return;
+	}
+	nr_shared = shared;
+	nr_registry_lock = &GetNamedLWLockTranche(SHARED_NAME)->lock;
+	if (!found)
+		ereport(LOG,
+				(errmsg("nr_cache: %u replicas on %d NUMA nodes, %d MB each, extents of %d kB",
+						geometry.replicas, nnodes, nr_guc_memory_mb,
+						1 << (geometry.extent_shift - 10))));
+}
+
+void
+nr_shmem_install(void)
+{
+	preloaded = true;
+	prev_shmem_request = shmem_request_hook;
+	shmem_request_hook = shmem_request;
+	prev_shmem_startup = shmem_startup_hook;
+	shmem_startup_hook = shmem_startup;
+}
+
+/* ---- is it there? ---- */
+
+bool
+nr_shmem_ready(void)
+{
+	return ready;
+}
+
+void
+nr_require_shmem(void)
+{
+	if (likely(ready))
+		return;
+	if (preloaded && why_off != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("nr_cache is off"),
+				 errdetail("%s", why_off),
+				 errhint("Change the settings and restart the server.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("nr_cache must be loaded with \"%s\"", "shared_preload_libraries"),
+			 errhint("Add nr_cache to \"%s\" and restart the server.", "shared_preload_libraries")));
+}

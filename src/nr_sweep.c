@@ -1,0 +1,132 @@
+/*
+ * nr_sweep.c
+ *		Frees shared state that nobody freed: orphans.
+ *
+ * They come from DROP DATABASE, from DDL in prepared transactions, and on a
+ * standby from every DROP and ALTER, since those are replayed by a process that
+ * runs no hooks.
+ *
+ * An entry is freed when nobody else holds a lock on its relation and the
+ * catalogs, read after that was seen, do not have its relation or have it with
+ * another layout.  Whoever holds no lock now and takes one later finds the mark
+ * (nr_registry.c).  No lock is taken that a standby or a parallel worker could
+ * not take.
+ */
+#include "nr_internal.h"
+
+#include "access/xact.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
+#include "utils/inval.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#define SWEEP_LOCK	0x6e72		/* field4 of an advisory lock; the SQL functions use 1 and 2 */
+
+/* Anybody but us, of any kind: backends, prepared transactions, the startup process. */
+static bool
+locked_by_others(Oid dboid, Oid relid)
+{
+	LOCKTAG		tag;
+	int			n;
+	VirtualTransactionId *holders;
+
+	SET_LOCKTAG_RELATION(tag, dboid, relid);
+	holders = GetLockConflicts(&tag, AccessExclusiveLock, &n);
+	pfree(holders);
+	return n > 0;
+}
+
+static bool
+locked_by_us(Oid relid)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
+	for (LOCKMODE mode = AccessShareLock; mode <= AccessExclusiveLock; mode++)
+		if (LockHeldByMe(&tag, mode))
+			return true;
+	return false;
+}
+
+/* Does the catalog still have this relation with this layout? */
+static bool
+layout_exists(const NrRegEntry *entry)
+{
+	Relation	rel;
+	bool		exists;
+
+	if (!nr_is_cache(entry->relid))
+		return false;
+	if (!ConditionalLockRelationOid(entry->relid, AccessShareLock))
+		return true;
+	rel = RelationIdGetRelation(entry->relid);
+	exists = RelationIsValid(rel) && nr_layout_fingerprint(rel, NULL) == entry->fingerprint;
+	if (RelationIsValid(rel))
+		RelationClose(rel);
+	UnlockRelationOid(entry->relid, AccessShareLock);
+	return exists;
+}
+
+static bool
+is_orphan(const NrRegEntry *entry)
+{
+	if (entry->dboid != MyDatabaseId)
+		return !SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(entry->dboid));
+	return !layout_exists(entry);
+}
+
+/* One at a time: a sweep must not find another one's mark and take it for its own. */
+static void
+lock_sweep(LOCKTAG *tag)
+{
+	SET_LOCKTAG_ADVISORY(*tag, InvalidOid, 0, 0, SWEEP_LOCK);
+	(void) LockAcquire(tag, ExclusiveLock, false, false);
+}
+
+int
+nr_sweep(void)
+{
+	int			freed = 0;
+	LOCKTAG		sweep;
+
+	lock_sweep(&sweep);
+	AcceptInvalidationMessages();
+	for (uint32 i = 0; i < nr_shared->nentries; i++)
+	{
+		NrRegEntry	entry;
+		uint64		generation;
+
+		if (!nr_registry_read(i, &entry))
+			continue;
+		generation = pg_atomic_read_u64(&entry.state) >> 1;
+
+		/* what we use ourselves, or dropped and may yet roll back, is no orphan */
+		if (entry.dboid == MyDatabaseId && locked_by_us(entry.relid))
+			continue;
+		if (!is_orphan(&entry))
+			continue;
+
+		/* now in earnest: mark, nobody has it, the catalogs as they are after that */
+		if (!nr_registry_mark(i, generation) || locked_by_others(entry.dboid, entry.relid))
+			continue;
+		AcceptInvalidationMessages();
+		InvalidateCatalogSnapshot();
+		if (is_orphan(&entry) && nr_registry_free_marked(i, generation))
+			freed++;
+	}
+	LockRelease(&sweep, ExclusiveLock, false);
+	return freed;
+}
+
+void
+nr_sweep_once(void)
+{
+	static bool done = false;
+
+	if (done)
+		return;
+	done = true;
+	nr_sweep();
+}

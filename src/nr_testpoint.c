@@ -1,0 +1,138 @@
+/*
+ * nr_testpoint.c
+ *		Setting nr_cache.test_point: what this backend does at a named place of
+ *		the engine (NR_POINT), so that tests can put a fault exactly there.
+ *
+ * 'name:action' or 'name:action:n': at every n-th passage (default: each) of
+ * the point "name", or of any point when the name is '*', do
+ *
+ *		kill9	SIGKILL to itself: the server resets shared memory
+ *		stop	SIGSTOP to itself: until somebody sends SIGCONT
+ *		sleep	a tenth of a second
+ *
+ * A point may lie inside a combine, where nothing may be allocated or raised:
+ * so the text is taken apart when it is set, and the actions are bare system
+ * calls.
+ */
+#include "postgres.h"
+
+#ifdef NR_TEST_POINTS
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "engine/engine.h"
+#include "nr_testpoint.h"
+#include "utils/guc.h"
+
+typedef enum NrTestAction
+{
+	NR_TEST_NONE,
+	NR_TEST_KILL9,
+	NR_TEST_STOP,
+	NR_TEST_SLEEP
+} NrTestAction;
+
+typedef struct NrTestPoint
+{
+	char		name[64];
+	NrTestAction action;
+	uint32		every;
+} NrTestPoint;
+
+static char *nr_test_point_text;
+static NrTestPoint nr_test_point;
+static uint32 nr_test_point_passed;
+
+/* Take 'name:action[:n]' apart.  False when it is something else. */
+static bool
+test_point_parse(const char *text, NrTestPoint *point)
+{
+	char		action[16];
+	int			end = 0;
+	int			fields;
+
+	memset(point, 0, sizeof(*point));
+	if (text[0] == '\0')
+		return true;
+	point->every = 1;
+	fields = sscanf(text, "%63[^:]:%15[a-z0-9]%n:%u%n", point->name, action, &end,
+					&point->every, &end);
+	if (fields < 2 || text[end] != '\0' || point->every == 0)
+		return false;
+	if (strcmp(action, "kill9") == 0)
+		point->action = NR_TEST_KILL9;
+	else if (strcmp(action, "stop") == 0)
+		point->action = NR_TEST_STOP;
+	else if (strcmp(action, "sleep") == 0)
+		point->action = NR_TEST_SLEEP;
+	return point->action != NR_TEST_NONE;
+}
+
+static bool
+test_point_check(char **newval, void **extra, GucSource source)
+{
+	NrTestPoint point;
+
+	if (!test_point_parse(*newval, &point))
+	{
+		GUC_check_errdetail("Expected \"name:action\" or \"name:action:n\".");
+		return false;
+	}
+	*extra = malloc(sizeof(point));
+	if (*extra == NULL)
+		return false;
+	memcpy(*extra, &point, sizeof(point));
+	return true;
+}
+
+static void
+test_point_assign(const char *newval, void *extra)
+{
+	nr_test_point = *(NrTestPoint *) extra;
+	nr_test_point_passed = 0;
+}
+
+static void
+test_point_pass(const char *name)
+{
+	if (likely(nr_test_point.action == NR_TEST_NONE))
+		return;
+	if (strcmp(nr_test_point.name, "*") != 0 && strcmp(nr_test_point.name, name) != 0)
+		return;
+	if (++nr_test_point_passed % nr_test_point.every != 0)
+		return;
+
+	switch (nr_test_point.action)
+	{
+		case NR_TEST_NONE:
+			break;
+		case NR_TEST_KILL9:
+			kill(getpid(), SIGKILL);
+			break;
+		case NR_TEST_STOP:
+			kill(getpid(), SIGSTOP);
+			break;
+		case NR_TEST_SLEEP:
+			usleep(100000);
+			break;
+	}
+}
+
+void
+nr_test_point_init(void)
+{
+	DefineCustomStringVariable("nr_cache.test_point",
+							   "Does something to this backend at a named place of the engine.",
+							   NULL,
+							   &nr_test_point_text,
+							   "",
+							   PGC_USERSET,
+							   GUC_NOT_IN_SAMPLE,
+							   test_point_check,
+							   test_point_assign,
+							   NULL);
+	nr_test_point_hook = test_point_pass;
+}
+
+#endif							/* NR_TEST_POINTS */

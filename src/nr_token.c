@@ -1,0 +1,54 @@
+/*
+ * nr_token.c
+ *		This process's token: its session of the engine, taken at first use.
+ */
+#include "nr_internal.h"
+
+#include "storage/ipc.h"
+#include "storage/proc.h"
+
+static NrSession token;
+static bool token_taken = false;
+
+/*
+ * Exits begin in CHECK_FOR_INTERRUPTS or at top level, never inside the engine,
+ * so the request slot is idle, or withdrawn, or about to be answered.  A
+ * transaction may still be open; it is aborted after this, without a token.
+ */
+static void
+token_return(int code, Datum arg)
+{
+	if (!token_taken)
+		return;
+	nr_lifetime_detach_all();
+	token_taken = false;
+	nr_session_unregister(&token);
+}
+
+NrSession *
+nr_token(void)
+{
+	static bool exit_hooked = false;
+	NrStatus	status;
+
+	if (likely(token_taken))
+		return &token;
+
+	nr_require_shmem();
+	if (!exit_hooked)
+	{
+		before_shmem_exit(token_return, (Datum) 0);
+		exit_hooked = true;
+	}
+	status = nr_session_register(&nr_engine, nr_home_replica(), MyProcPid, MyProc->pgprocno, &token);
+	if (status != NR_OK)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("too many processes use caches at the same time"),
+				 errdetail("All %u tokens are taken.", nr_engine.geo.sessions),
+				 errhint("Raise \"%s\", or set it to 0, and restart the server.",
+						 "nr_cache.max_sessions")));
+	pg_atomic_write_u32(&nr_latch_owner[token.idx], MyProc->pgprocno);
+	token_taken = true;
+	return &token;
+}

@@ -1,0 +1,439 @@
+/*
+ * nr_views.c
+ *		Set-returning functions behind the views: what is going on.
+ *
+ * They must answer although somebody is stopped in the middle of something:
+ * they read counters, and the few numbers of nr_caches that have to enter a
+ * copy are NULL when that cannot be done in a moment.
+ */
+#include "nr_internal.h"
+
+#include "commands/dbcommands.h"
+#include "funcapi.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+#define PATIENCE_MS		200
+
+/* ---- rows ---- */
+
+/* One row being put together, column by column. */
+typedef struct Row
+{
+	ReturnSetInfo *rsinfo;
+	int			n;
+	Datum		values[32];
+	bool		nulls[32];
+} Row;
+
+static void
+row_begin(Row *row, FunctionCallInfo fcinfo)
+{
+	nr_require_shmem();
+	InitMaterializedSRF(fcinfo, 0);
+	row->rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	row->n = 0;
+}
+
+static void
+put_datum(Row *row, Datum value)
+{
+	row->nulls[row->n] = false;
+	row->values[row->n++] = value;
+}
+
+static void
+put_null(Row *row)
+{
+	row->nulls[row->n] = true;
+	row->values[row->n++] = (Datum) 0;
+}
+
+static void
+put_int8(Row *row, uint64 value)
+{
+	put_datum(row, Int64GetDatum((int64) value));
+}
+
+static void
+put_int4(Row *row, uint32 value)
+{
+	put_datum(row, Int32GetDatum((int32) value));
+}
+
+static void
+put_text(Row *row, const char *value)
+{
+	if (value == NULL)
+		put_null(row);
+	else
+		put_datum(row, CStringGetTextDatum(value));
+}
+
+/* The process behind a session, NULL if there is none. */
+static void
+put_pid(Row *row, uint32 session_idx)
+{
+	NrSessionInfo info;
+
+	if (session_idx >= nr_engine.geo.sessions)
+	{
+		put_null(row);
+		return;
+	}
+	nr_session_info(&nr_engine, session_idx, &info);
+	if (info.used && info.owner_pid != 0)
+		put_int4(row, info.owner_pid);
+	else
+		put_null(row);
+}
+
+/* database, cache, relid */
+static void
+put_cache(Row *row, const NrRegEntry *entry)
+{
+	char	   *database = get_database_name(entry->dboid);
+
+	if (database == NULL)
+		put_null(row);
+	else
+		put_datum(row, DirectFunctionCall1(namein, CStringGetDatum(database)));
+	if (entry->dboid == MyDatabaseId)
+		put_datum(row, ObjectIdGetDatum(entry->relid));
+	else
+		put_null(row);
+	put_datum(row, ObjectIdGetDatum(entry->relid));
+}
+
+static void
+row_end(Row *row)
+{
+	tuplestore_putvalues(row->rsinfo->setResult, row->rsinfo->setDesc, row->values, row->nulls);
+	row->n = 0;
+	CHECK_FOR_INTERRUPTS();
+}
+
+/* ---- nr_caches ---- */
+
+/*
+ * Ask the structure.  A session has one reader's mark in a group, so where this
+ * transaction's cache is attached already its handle is used: detaching a second
+ * one would take the mark away.
+ */
+static bool
+stat_of_state(const NrRegRef *ref, Oid relid, DsHashStat *stat)
+{
+	NrCacheEntry *entry = nr_entry_find(relid);
+	NrHandle	own;
+	NrHandle   *handle = &own;
+	NrStatus	status;
+
+	if (!nr_registry_confirm(ref))
+		return false;
+	if (entry != NULL && entry->cache.attached && entry->ref.generation == ref->generation)
+		handle = &entry->cache.handle;
+	else if (nr_group_attach(nr_token(), ref->group, &ds_hash_dispatch, &own) != NR_OK)
+		return false;
+
+	stat->code = DS_HASH_STAT;
+	nr_host_patience_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PATIENCE_MS);
+	status = nr_execute(handle, stat, NULL, true);
+	nr_host_patience_until = 0;
+	if (handle == &own)
+		nr_group_detach(&own);
+	return status == NR_OK;
+}
+
+/* Its relation's lock keeps the state from going away; where that is not to be had, there is no answer. */
+static bool
+stat_of_entry(uint32 group, const NrRegEntry *entry, DsHashStat *stat)
+{
+	NrRegRef	ref = {.group = group,.seed = entry->seed};
+	bool		ok;
+
+	ref.generation = pg_atomic_read_u64(unconstify(pg_atomic_uint64 *, &entry->state)) >> 1;
+	if (entry->dboid != MyDatabaseId || !ConditionalLockRelationOid(entry->relid, AccessShareLock))
+		return false;
+	ok = stat_of_state(&ref, entry->relid, stat);
+	UnlockRelationOid(entry->relid, AccessShareLock);
+	return ok;
+}
+
+PG_FUNCTION_INFO_V1(nr_caches);
+
+Datum
+nr_caches(PG_FUNCTION_ARGS)
+{
+	Row			row;
+	uint64		extent;
+
+	row_begin(&row, fcinfo);
+	extent = UINT64CONST(1) << nr_engine.geo.extent_shift;
+	nr_lifetime_flush_counters();
+	for (uint32 i = 0; i < nr_shared->nentries; i++)
+	{
+		NrRegEntry	entry;
+		NrGroupInfo group;
+		DsHashStat	stat;
+		bool		known;
+		uint64		hits = 0,
+					misses = 0,
+					writes = 0;
+
+		if (!nr_registry_read(i, &entry))
+			continue;
+		known = stat_of_entry(i, &entry, &stat);
+		nr_group_info(&nr_engine, i, &group);
+		for (uint32 r = 0; r < nr_engine.geo.replicas; r++)
+		{
+			NrReplicaInfo info;
+
+			nr_replica_info(&nr_engine, i, r, &info);
+			hits += info.reads_hit;
+			misses += info.reads_missed;
+			writes += info.ops;
+		}
+
+		put_cache(&row, &entry);
+		put_text(&row, "nr");
+		put_text(&row, "immediate");
+		known ? put_int8(&row, stat.entries) : put_null(&row);
+		known ? put_int8(&row, stat.key_bytes) : put_null(&row);
+		known ? put_int8(&row, stat.value_bytes) : put_null(&row);
+		put_int8(&row, group.extents_max * extent);
+		put_int8(&row, group.extents_used * extent);
+		put_int8(&row, group.extents_free * extent);
+		put_int8(&row, group.extents_log * extent);
+		known ? put_int8(&row, stat.buckets) : put_null(&row);
+		known ? put_int8(&row, stat.overflow_lines) : put_null(&row);
+		known ? put_int8(&row, stat.heap_used_bytes) : put_null(&row);
+		known ? put_int8(&row, stat.heap_free_bytes) : put_null(&row);
+		put_int8(&row, hits);
+		put_int8(&row, misses);
+		put_int8(&row, writes);
+		row_end(&row);
+	}
+	return (Datum) 0;
+}
+
+/* ---- nr_replicas ---- */
+
+static void
+put_replica(Row *row, const NrGroupInfo *group, const NrReplicaInfo *info, uint32 r)
+{
+	put_int4(row, r);
+	put_int8(row, info->applied);
+	put_int8(row, group->tail > info->applied ? group->tail - info->applied : 0);
+	put_int8(row, info->batches);
+	put_int8(row, info->requests);
+	put_int8(row, info->ops);
+	if (info->batches > 0)
+		put_datum(row, Float8GetDatum((double) info->ops / info->batches));
+	else
+		put_null(row);
+	put_int8(row, info->ops_applied);
+	put_int8(row, info->helped);
+	put_int8(row, info->reads_hit);
+	put_int8(row, info->reads_missed);
+	put_int8(row, info->reader_waits);
+	put_int8(row, info->reader_sleeps);
+	put_int8(row, info->writer_waits);
+	put_int8(row, info->writer_sleeps);
+	put_int8(row, info->response_sleeps);
+	put_int8(row, info->withdrawn);
+	put_pid(row, info->combiner);
+	put_pid(row, info->blocking_reader);
+}
+
+PG_FUNCTION_INFO_V1(nr_replicas);
+
+Datum
+nr_replicas(PG_FUNCTION_ARGS)
+{
+	Row			row;
+
+	row_begin(&row, fcinfo);
+	nr_lifetime_flush_counters();
+	for (uint32 i = 0; i < nr_shared->nentries; i++)
+	{
+		NrRegEntry	entry;
+		NrGroupInfo group;
+
+		if (!nr_registry_read(i, &entry))
+			continue;
+		nr_group_info(&nr_engine, i, &group);
+		for (uint32 r = 0; r < nr_engine.geo.replicas; r++)
+		{
+			NrReplicaInfo info;
+
+			nr_replica_info(&nr_engine, i, r, &info);
+			put_cache(&row, &entry);
+			put_replica(&row, &group, &info, r);
+			row_end(&row);
+		}
+	}
+	return (Datum) 0;
+}
+
+/* ---- nr_logs ---- */
+
+PG_FUNCTION_INFO_V1(nr_logs);
+
+Datum
+nr_logs(PG_FUNCTION_ARGS)
+{
+	Row			row;
+
+	row_begin(&row, fcinfo);
+	for (uint32 i = 0; i < nr_shared->nentries; i++)
+	{
+		NrRegEntry	entry;
+		NrGroupInfo group;
+		NrReplicaInfo last = {0};
+		uint32		laggard = 0;
+		uint64		used = 0;
+
+		if (!nr_registry_read(i, &entry))
+			continue;
+		nr_group_info(&nr_engine, i, &group);
+		for (uint32 r = 0; r < nr_engine.geo.replicas; r++)
+		{
+			NrReplicaInfo info;
+
+			nr_replica_info(&nr_engine, i, r, &info);
+			used = Max(used, info.ring_used_bytes);
+			if (r == 0 || info.applied < last.applied)
+			{
+				laggard = r;
+				last = info;
+			}
+		}
+
+		put_cache(&row, &entry);
+		put_int8(&row, group.tail);
+		put_int8(&row, group.completed);
+		put_int8(&row, group.head);
+		put_int4(&row, group.log_slots);
+		put_int4(&row, group.tail > group.head ? group.tail - group.head : 0);
+		put_int8(&row, group.log_bytes);
+		put_int8(&row, used);
+		put_int8(&row, group.no_log_space);
+		put_int8(&row, group.log_space_waits);
+		put_int8(&row, group.granted);
+		put_int8(&row, group.released);
+		if (last.applied < group.tail)
+		{
+			put_int4(&row, laggard);
+			/* a reader in the way of the combiner is the culprit, else the combiner */
+			put_pid(&row, last.blocking_reader != NR_SESSION_NONE ? last.blocking_reader : last.combiner);
+		}
+		else
+		{
+			put_null(&row);
+			put_null(&row);
+		}
+		row_end(&row);
+	}
+	return (Datum) 0;
+}
+
+/* ---- nr_tokens ---- */
+
+static const char *
+wait_name(NrWaitReason why)
+{
+	switch (why)
+	{
+		case NR_WAIT_NONE:
+			return NULL;
+		case NR_WAIT_RESPONSE:
+			return "response";
+		case NR_WAIT_COMBINER:
+			return "combiner";
+		case NR_WAIT_WRITER:
+			return "writer";
+		case NR_WAIT_CATCH_UP:
+			return "catch up";
+		case NR_WAIT_READERS:
+			return "readers";
+		case NR_WAIT_LOG_SPACE:
+			return "log space";
+	}
+	return NULL;
+}
+
+PG_FUNCTION_INFO_V1(nr_tokens);
+
+Datum
+nr_tokens(PG_FUNCTION_ARGS)
+{
+	Row			row;
+
+	row_begin(&row, fcinfo);
+	for (uint32 i = 0; i < nr_engine.geo.sessions; i++)
+	{
+		NrSessionInfo info;
+		NrRegEntry	entry;
+
+		nr_session_info(&nr_engine, i, &info);
+		if (!info.used)
+			continue;
+		put_int4(&row, i);
+		put_int4(&row, info.owner_pid);
+		put_int4(&row, info.replica);
+		put_int8(&row, info.generation);
+		put_text(&row, wait_name(info.waiting_for));
+		if (info.waiting_for != NR_WAIT_NONE && info.waiting_group < nr_shared->nentries &&
+			nr_registry_read(info.waiting_group, &entry))
+			put_datum(&row, ObjectIdGetDatum(entry.relid));
+		else
+			put_null(&row);
+		put_pid(&row, info.waiting_for == NR_WAIT_NONE ? NR_SESSION_NONE : info.waiting_on_session);
+		put_int8(&row, info.waits);
+		row_end(&row);
+	}
+	return (Datum) 0;
+}
+
+/* ---- nr_memory ---- */
+
+PG_FUNCTION_INFO_V1(nr_memory);
+
+Datum
+nr_memory(PG_FUNCTION_ARGS)
+{
+	Row			row;
+	NrPoolInfo	pool;
+
+	row_begin(&row, fcinfo);
+	nr_pool_info(&nr_engine, &pool);
+	for (uint32 r = 0; r < nr_engine.geo.replicas; r++)
+	{
+		int			node = nr_replica_node(r);
+
+		put_int4(&row, r);
+		if (node >= 0)
+			put_int4(&row, node);
+		else
+			put_null(&row);
+		put_int8(&row, (uint64) pool.extents * pool.extent_bytes);
+		put_int8(&row, (uint64) pool.free * pool.extent_bytes);
+		put_int4(&row, pool.extent_bytes);
+		row_end(&row);
+	}
+	return (Datum) 0;
+}
+
+/* ---- CREATE EXTENSION ---- */
+
+PG_FUNCTION_INFO_V1(nr_require_preload);
+
+/* Called by the extension's script, so that CREATE EXTENSION fails with the hint. */
+Datum
+nr_require_preload(PG_FUNCTION_ARGS)
+{
+	nr_require_shmem();
+	PG_RETURN_VOID();
+}
