@@ -108,6 +108,7 @@ claim_extents(NrSession *s, const NrDispatch *dispatch, uint32_t g, NrBatch *bat
 	uint32_t   *grants = (uint32_t *) (batch + 1);
 	uint32_t	need = batch->ops > 0 ? dispatch->need(&group->copy_config, batch->ops, op_bytes) : 0;
 	int64_t		room = (int64_t) nr_sub64_seq(&group->headroom, need) - need;	/* edge P1: a count */
+	bool		helped = false;
 
 	batch->claim = need;
 	batch->grants = batch->releases = 0;
@@ -116,7 +117,17 @@ claim_extents(NrSession *s, const NrDispatch *dispatch, uint32_t g, NrBatch *bat
 		uint32_t	extent = NR_NO_EXTENT;
 
 		if (nr_add32_seq(&group->mapped, 1) < group->config.extents_max)	/* edge P1: a count */
+		{
 			extent = nr_pool_alloc(e, g);
+			if (extent == NR_NO_EXTENT && !helped)
+			{
+				/* replicas that lag hold on to what others have let go of */
+				helped = true;
+				(void) nr_replay(s, dispatch, g, s->replica, true);
+				nr_help_laggards(s, dispatch, g);
+				extent = nr_pool_alloc(e, g);
+			}
+		}
 		if (extent == NR_NO_EXTENT)
 		{
 			nr_sub32_seq(&group->mapped, 1);	/* edge P1: a count */

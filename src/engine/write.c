@@ -93,6 +93,23 @@ place_in_extents(NrSession *s, uint32_t g, const char *ops, size_t bytes, uint32
 	return NR_OK;
 }
 
+/*
+ * Replicas that lag hold on to payloads that they have not applied, and an idle
+ * one lags until the log is full: bring them forward before we say "no space".
+ */
+static void
+let_go(NrHandle *h)
+{
+	NrSession  *s = h->session;
+
+	if (nr_combiner_try(s, h->g, s->replica))
+	{
+		(void) nr_replay(s, h->dispatch, h->g, s->replica, true);
+		nr_combiner_unlock(s, h->g, s->replica);
+	}
+	nr_help_laggards(s, h->dispatch, h->g);
+}
+
 /* Sleep until the log may have room.  False: cancelled. */
 static bool
 wait_for_space(NrHandle *h, const NrFull *full, bool cancellable)
@@ -223,8 +240,17 @@ nr_execute_mut(NrHandle *h, const void *ops, size_t bytes, uint32_t n, bool canc
 		return status;
 	if (bytes <= s->engine->geo.session_buffer_bytes)
 		memcpy(s->buffer, ops, bytes);
-	else if ((status = place_in_extents(s, h->g, ops, bytes, &first)) != NR_OK)
-		return status;
+	else
+	{
+		status = place_in_extents(s, h->g, ops, bytes, &first);
+		if (status == NR_NO_SPACE)
+		{
+			let_go(h);
+			status = place_in_extents(s, h->g, ops, bytes, &first);
+		}
+		if (status != NR_OK)
+			return status;
+	}
 	nr_store32_rlx(&slot->bytes, (uint32_t) bytes); /* published by the state word, edge Q1 */
 	nr_store32_rlx(&slot->first_extent, first);
 	nr_store32_rlx(&slot->n, n);
