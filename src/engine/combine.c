@@ -6,7 +6,8 @@
 
 #define NR_COMBINE_ROUNDS	8	/* batches one combiner makes before it hands over */
 #define NR_BATCH_REQUESTS	256 /* requests in one batch */
-#define NR_BATCH_GRANTS		64	/* extents granted in one batch */
+#define NR_BATCH_GRANTS		16	/* extents granted in one batch beyond what it may need itself */
+#define NR_LOCK_TRIES		5	/* sleeps that a brief wait for the lock takes */
 #define NR_HEADROOM_KEEP	2	/* free extents that a group keeps */
 #define NR_HEADROOM_MAX		6	/* above: the surplus goes back to the pool */
 
@@ -66,29 +67,35 @@ nr_combiner_unlock(NrSession *s, uint32_t g, uint32_t r)
 	nr_wake_all(s->engine, nr_waiters(s->engine, rep));
 }
 
-bool
-nr_combiner_lock(NrSession *s, uint32_t g, uint32_t r, bool cancellable)
+NrLocked
+nr_combiner_lock(NrSession *s, uint32_t g, uint32_t r, bool cancellable, bool brief)
 {
 	struct NrReplica *rep = nr_replica(s->engine, g, r);
 	NrAtomic64 *waiters = nr_waiters(s->engine, rep);
-	uint32_t	spins = s->engine->host->spins;
-	bool		locked;
+	NrLocked	outcome = NR_LOCK_BUSY;
 
-	while (!(locked = nr_combiner_try(s, g, r)) && spins-- > 0)
+	for (uint32_t spins = s->engine->host->spins; spins > 0 && nr_load32_rlx(&rep->combiner) != 0; spins--)
 		nr_pause();
-	while (!locked)
+	for (int tries = 0; !brief || tries < NR_LOCK_TRIES; tries++)
 	{
 		uint32_t	holder;
 
+		if (nr_combiner_try(s, g, r))
+		{
+			outcome = NR_LOCKED;
+			break;
+		}
 		nr_bit_set(waiters, s->idx);	/* edge Z1 */
 		holder = nr_load32_seq(&rep->combiner); /* edge Z1 */
 		if (holder != 0 &&
-			!nr_sleep(s, NR_WAIT_COMBINER, g, holder - 1, -1, cancellable))
+			!nr_sleep(s, NR_WAIT_COMBINER, g, holder - 1, NR_POLL_US, cancellable))
+		{
+			outcome = NR_LOCK_CANCELLED;
 			break;
-		locked = nr_combiner_try(s, g, r);
+		}
 	}
 	nr_bit_clear(waiters, s->idx);
-	return locked;
+	return outcome;
 }
 
 /* ---- extents ---- */
@@ -101,7 +108,7 @@ nr_combiner_lock(NrSession *s, uint32_t g, uint32_t r, bool cancellable)
  */
 static void
 claim_extents(NrSession *s, const NrDispatch *dispatch, uint32_t g, NrBatch *batch,
-			  uint64_t op_bytes)
+			  uint64_t op_bytes, uint32_t grants_max)
 {
 	NrEngine   *e = s->engine;
 	struct NrGroup *group = nr_group(e, g);
@@ -112,7 +119,7 @@ claim_extents(NrSession *s, const NrDispatch *dispatch, uint32_t g, NrBatch *bat
 
 	batch->claim = need;
 	batch->grants = batch->releases = 0;
-	for (; room < 0 && batch->grants < NR_BATCH_GRANTS; room++)
+	for (; room < 0 && batch->grants < grants_max; room++)
 	{
 		uint32_t	extent = NR_NO_EXTENT;
 
@@ -123,7 +130,7 @@ claim_extents(NrSession *s, const NrDispatch *dispatch, uint32_t g, NrBatch *bat
 			{
 				/* replicas that lag hold on to what others have let go of */
 				helped = true;
-				(void) nr_replay(s, dispatch, g, s->replica, true);
+				(void) nr_replay(s, dispatch, g, s->replica, NR_PATIENT);
 				nr_help_laggards(s, dispatch, g);
 				extent = nr_pool_alloc(e, g);
 			}
@@ -163,6 +170,8 @@ typedef struct Collected
 	uint32_t	session[NR_BATCH_REQUESTS];
 	uint64_t	word[NR_BATCH_REQUESTS];	/* as pending */
 	uint64_t	inline_bytes;	/* ring bytes that the requests need */
+	uint64_t	op_bytes;		/* of all operations, wherever they lie */
+	uint32_t	ops;
 } Collected;
 
 static size_t
@@ -172,43 +181,70 @@ request_ring_bytes(NrRequestSlot *slot)
 		(nr_load32_rlx(&slot->first_extent) == NR_NO_EXTENT ? NR_OP_ALIGN(nr_load32_rlx(&slot->bytes)) : 0);
 }
 
+static void
+collect_add(Collected *c, uint32_t session, uint64_t word, NrRequestSlot *slot)
+{
+	c->session[c->n] = session;
+	c->word[c->n++] = word;
+	c->inline_bytes += request_ring_bytes(slot);
+	c->op_bytes += nr_load32_rlx(&slot->bytes);
+	c->ops += nr_load32_rlx(&slot->n);
+}
+
 /*
  * Look at who is pending, without taking: as many as fit max_bytes.  Bits of
- * requests that are looked at stay set until they are taken.
+ * requests that are looked at stay set until they are taken.  Who does not fit
+ * is first in the next batch.
  */
 static void
 collect(NrEngine *e, uint32_t g, uint32_t r, size_t max_bytes, Collected *c)
 {
 	struct NrReplica *rep = nr_replica(e, g, r);
 	NrAtomic64 *pending = nr_pending(e, rep);
+	uint32_t	first = NR_WORD(rep->scan_from);
+	uint64_t	below = NR_BIT(rep->scan_from) - 1;
 
-	c->n = 0;
-	c->inline_bytes = 0;
-	for (uint32_t i = 0; i < e->bitmap_words; i++)
+	c->n = c->ops = 0;
+	c->inline_bytes = c->op_bytes = 0;
+	for (uint32_t i = 0; i <= e->bitmap_words; i++)
 	{
-		uint32_t	w = (rep->scan_from + i) % e->bitmap_words;
+		uint32_t	w = (first + i) % e->bitmap_words;
 		uint64_t	bits = nr_load64_seq(&pending[w]);	/* edge Q3 */
 
+		/* the word that we begin in is looked at twice: its upper part first, the rest last */
+		if (i == 0)
+			bits &= ~below;
+		else if (i == e->bitmap_words)
+			bits &= below;
 		while (bits != 0)
 		{
 			uint32_t	session = w * 64 + (uint32_t) __builtin_ctzll(bits);
 			NrRequestSlot *slot = nr_request_slot(e, r, session);
 			uint64_t	word = nr_load64_acq(&slot->state); /* edge Q1 */
-			size_t		bytes = request_ring_bytes(slot);
 
 			bits &= bits - 1;
 			if (nr_req_phase(word) != NR_REQ_PENDING || nr_req_group(word) != g)
 				continue;
-			if (c->n == NR_BATCH_REQUESTS || c->inline_bytes + bytes > max_bytes)
+			if (c->n == NR_BATCH_REQUESTS || c->inline_bytes + request_ring_bytes(slot) > max_bytes)
 			{
-				rep->scan_from = w; /* they come first next time */
+				rep->scan_from = session;
 				return;
 			}
-			c->session[c->n] = session;
-			c->word[c->n++] = word;
-			c->inline_bytes += bytes;
+			collect_add(c, session, word, slot);
 		}
 	}
+}
+
+/* Room for all is not to be had: only the first, the others begin the next batch. */
+static void
+collect_only_first(NrEngine *e, uint32_t g, uint32_t r, Collected *c)
+{
+	uint32_t	session = c->session[0];
+
+	nr_replica(e, g, r)->scan_from = c->session[1];
+	c->n = c->ops = 0;
+	c->inline_bytes = c->op_bytes = 0;
+	collect_add(c, session, c->word[0], nr_request_slot(e, r, session));
 }
 
 /*
@@ -269,9 +305,42 @@ typedef enum Round
 	ROUND_FULL					/* somebody pends and the log has no room */
 } Round;
 
+/* Room in the ring for what was collected, and for the extents it may be granted. */
+static NrBatch *
+reserve(NrEngine *e, const NrDispatch *dispatch, uint32_t g, uint32_t r, const Collected *c,
+		uint32_t *grants_max, size_t *fixed, uint64_t *pos)
+{
+	struct NrGroup *group = nr_group(e, g);
+	size_t		max = nr_ring_batch_max(e, group);
+	size_t		room;
+
+	*grants_max = NR_BATCH_GRANTS;
+	if (c->ops > 0)
+		*grants_max += dispatch->need(&group->copy_config, c->ops, c->op_bytes);
+	room = (max - sizeof(NrBatch) - c->inline_bytes) / sizeof(uint32_t);
+	if (*grants_max > room)
+		*grants_max = (uint32_t) room;
+	*fixed = NR_OP_ALIGN(sizeof(NrBatch) + *grants_max * sizeof(uint32_t));
+	if (*fixed + c->inline_bytes > max)
+		*fixed -= 8;			/* rounded up past the end */
+	return nr_ring_reserve(e, g, r, *fixed + c->inline_bytes, pos);
+}
+
+/* Give the claim back; somebody may wait for just that. */
+static void
+unclaim(NrEngine *e, uint32_t g)
+{
+	struct NrGroup *group = nr_group(e, g);
+
+	nr_log_unclaim(e, g);
+	if (nr_load32_seq(&group->space_waiting) != 0)	/* edge Z1 */
+		nr_wake_all(e, nr_space_waiters(group));
+}
+
 /*
  * Collect and append one batch.  A batch without requests is made when only
- * surplus extents are to be released.
+ * surplus extents are to be released.  Room is had, in the ring and in the log,
+ * before any request is taken.
  */
 static Round
 append_batch(NrSession *s, const NrDispatch *dispatch, uint32_t g, bool surplus, NrFull *full)
@@ -280,47 +349,40 @@ append_batch(NrSession *s, const NrDispatch *dispatch, uint32_t g, bool surplus,
 	uint32_t	r = s->replica;
 	struct NrGroup *group = nr_group(e, g);
 	struct NrReplica *rep = nr_replica(e, g, r);
-	const size_t fixed = sizeof(NrBatch) + NR_BATCH_GRANTS * sizeof(uint32_t);
-	size_t		max = nr_ring_batch_max(e, group) - fixed;
+	size_t		fixed;
+	uint32_t	grants_max;
 	Collected	c;
 	NrBatch    *batch;
 	uint64_t	pos;
 	uint64_t	op_bytes = 0;
 	uint64_t	seq;
-	size_t		request_bytes = 0;
+	size_t		request_bytes;
 	size_t		grant_bytes;
 
-	collect(e, g, r, max, &c);
+	collect(e, g, r, nr_ring_batch_max(e, group) - sizeof(NrBatch) - NR_BATCH_GRANTS * sizeof(uint32_t), &c);
 	if (c.n == 0 && !surplus)
 		return ROUND_NOTHING;
-	full->slots = !nr_log_claim(e, g);
-	if (full->slots)
-		return c.n > 0 ? ROUND_FULL : ROUND_NOTHING;
-	batch = nr_ring_reserve(e, g, r, fixed + c.inline_bytes, &pos);
+	batch = reserve(e, dispatch, g, r, &c, &grants_max, &fixed, &pos);
 	if (batch == NULL && c.n > 1)
 	{
-		/* room for all is not to be had now, perhaps for the first */
-		c.n = 1;
-		c.inline_bytes = request_ring_bytes(nr_request_slot(e, r, c.session[0]));
-		batch = nr_ring_reserve(e, g, r, fixed + c.inline_bytes, &pos);
+		collect_only_first(e, g, r, &c);
+		batch = reserve(e, dispatch, g, r, &c, &grants_max, &fixed, &pos);
 	}
-	if (batch != NULL)
-	{
-		/* requests go behind room for all grants; then they move up to where grants end */
-		char	   *requests = (char *) batch + fixed;
+	full->slots = batch != NULL && !nr_log_claim(e, g);
+	if (batch == NULL || full->slots)
+		return c.n > 0 ? ROUND_FULL : ROUND_NOTHING;
 
-		batch->replica = r;
-		batch->requests = batch->ops = batch->reserved = 0;
-		request_bytes = (size_t) (take(e, g, r, &c, batch, requests, &op_bytes) - requests);
-	}
-	if (batch == NULL || (batch->requests == 0 && !surplus))
+	/* requests go behind room for all grants; then they move up to where grants end */
+	batch->replica = r;
+	batch->requests = batch->ops = batch->reserved = 0;
+	request_bytes = (size_t) (take(e, g, r, &c, batch, (char *) batch + fixed, &op_bytes) -
+							  ((char *) batch + fixed));
+	if (batch->requests == 0 && !surplus)
 	{
-		nr_log_unclaim(e, g);
-		if (nr_load32_seq(&group->space_waiting) != 0)	/* edge Z1 */
-			nr_wake_all(e, nr_space_waiters(group));
-		return batch == NULL && c.n > 0 ? ROUND_FULL : ROUND_NOTHING;
+		unclaim(e, g);
+		return ROUND_NOTHING;
 	}
-	claim_extents(s, dispatch, g, batch, op_bytes);
+	claim_extents(s, dispatch, g, batch, op_bytes, grants_max);
 	grant_bytes = NR_OP_ALIGN(batch->grants * sizeof(uint32_t));
 	memmove((char *) (batch + 1) + grant_bytes, (char *) batch + fixed, request_bytes);
 	batch->bytes = (uint32_t) NR_LINE_UP(sizeof(NrBatch) + grant_bytes + request_bytes);
@@ -342,31 +404,35 @@ bool
 nr_combine(NrSession *s, const NrDispatch *dispatch, uint32_t g, NrFull *full)
 {
 	struct NrGroup *group = nr_group(s->engine, g);
+	bool		may_release = true;
 	bool		helped = false;
 
-	for (int round = 0; round < NR_COMBINE_ROUNDS;)
+	for (int round = 0; round < NR_COMBINE_ROUNDS; round++)
 	{
-		bool		surplus = (int64_t) nr_load64_rlx(&group->headroom) > NR_HEADROOM_MAX;
+		bool		surplus = may_release &&
+			(int64_t) nr_load64_rlx(&group->headroom) > NR_HEADROOM_MAX;
 		Round		result;
 
 		full->head = nr_log_head(s->engine, g);
 		result = append_batch(s, dispatch, g, surplus, full);
 		if (result == ROUND_NOTHING)
-			break;
-		(void) nr_replay(s, dispatch, g, s->replica, true);
+			return true;
 		if (result == ROUND_BATCH)
 		{
-			round++;
+			/* requests of ours are in it: no way back */
+			(void) nr_replay(s, dispatch, g, s->replica, NR_PATIENT);
+			may_release = may_release && !surplus;
 			helped = false;
 			continue;
 		}
-		nr_add64_rlx(&group->no_log_space, 1);
+		nr_bump64(&nr_replica(s->engine, g, s->replica)->full, 1);
 		if (helped && full->head == nr_log_head(s->engine, g))
 			return false;
+		(void) nr_replay(s, dispatch, g, s->replica, NR_IMPATIENT);
 		nr_help_laggards(s, dispatch, g);
 		helped = true;
 	}
-	return true;
+	return !helped;
 }
 
 void
@@ -380,7 +446,7 @@ nr_help_laggards(NrSession *s, const NrDispatch *dispatch, uint32_t g)
 		if (r == s->replica || nr_load64_acq(&nr_replica(e, g, r)->applied) >= tail ||	/* edge A1 */
 			!nr_combiner_try(s, g, r))
 			continue;
-		(void) nr_replay(s, dispatch, g, r, false);
+		(void) nr_replay(s, dispatch, g, r, NR_IMPATIENT);
 		nr_combiner_unlock(s, g, r);
 	}
 }

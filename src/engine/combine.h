@@ -26,8 +26,15 @@
 extern bool nr_combiner_try(NrSession *s, uint32_t g, uint32_t r);
 extern void nr_combiner_unlock(NrSession *s, uint32_t g, uint32_t r);
 
-/* Wait for it; false: cancelled. */
-extern bool nr_combiner_lock(NrSession *s, uint32_t g, uint32_t r, bool cancellable);
+/* Wait for it; "brief": for a few times NR_POLL_US only, then it counts as busy. */
+typedef enum NrLocked
+{
+	NR_LOCKED,
+	NR_LOCK_BUSY,
+	NR_LOCK_CANCELLED
+} NrLocked;
+
+extern NrLocked nr_combiner_lock(NrSession *s, uint32_t g, uint32_t r, bool cancellable, bool brief);
 
 /* Why the log had no room, so that a waiter can tell when to look again. */
 typedef struct NrFull
@@ -47,6 +54,9 @@ extern void nr_combiner_handoff(NrSession *s, uint32_t g, uint32_t r);
 
 /* Take back the own pending request.  False: a combiner has taken it. */
 extern bool nr_request_withdraw(NrSession *s, uint32_t g);
+
+/* Free the extents of a request that no combiner has taken. */
+extern void nr_payload_free(NrSession *s, uint32_t extent);
 
 /* Bring lagging replicas forward whose combiner lock is free. */
 extern void nr_help_laggards(NrSession *s, const NrDispatch *dispatch, uint32_t g);

@@ -245,6 +245,13 @@ typedef struct NrDispatch
 	NrStatus	(*dispatch_mut) (NrCopy *copy, const NrOpHeader *op, NrResponse *resp);
 
 	/*
+	 * Hint: this write comes soon; let the processor fetch what it will touch.
+	 * Must not change anything and may do nothing; the operation has not been
+	 * checked but for its lengths.  Called under the write lock.  NULL: no hints.
+	 */
+	void		(*prefetch) (const NrCopy *copy, const NrOpHeader *op);
+
+	/*
 	 * Upper bound of the extents that a batch of n writes with this many bytes
 	 * (headers included) may take into use, whatever the state of the copy.
 	 */

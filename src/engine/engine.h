@@ -201,7 +201,11 @@ typedef struct NrHandle
 	uint64_t	misses;
 } NrHandle;
 
-/* NR_GONE: no such group; NR_BAD_CONFIG: made for another dispatch id.  Never blocks. */
+/*
+ * NR_GONE: no such group; NR_BAD_CONFIG: made for another dispatch id.  Never
+ * blocks.  One handle for each session and group: detaching gives up what tells
+ * writers to look for this session.
+ */
 extern NrStatus nr_group_attach(NrSession *session, uint32_t g, const NrDispatch *dispatch,
 								NrHandle *handle);
 extern void nr_group_detach(NrHandle *handle);

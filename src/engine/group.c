@@ -8,11 +8,12 @@
 
 /* Slots of a log of that many bytes: one for each 256, since a batch takes at least two lines. */
 static uint32_t
-default_slots(uint64_t log_bytes)
+default_slots(uint64_t log_bytes, size_t extent)
 {
 	uint32_t	slots = 2;
 
-	while (slots < (1u << 20) && (uint64_t) slots * 2 * 256 <= log_bytes)
+	/* they lie in the first extent, and must leave most of it to the ring */
+	while ((uint64_t) slots * 2 * 256 <= log_bytes && slots * 2 * sizeof(NrAtomic64) <= extent / 8)
 		slots *= 2;
 	return slots;
 }
@@ -39,14 +40,14 @@ plan(NrEngine *e, const NrGroupConfig *config, const NrDispatch *dispatch, struc
 
 	plan->log_extents = (uint32_t) ((log_bytes + extent - 1) / extent);
 	plan->log_slots = config->log_slots != 0 ? config->log_slots :
-		default_slots((uint64_t) plan->log_extents * extent);
+		default_slots((uint64_t) plan->log_extents * extent, extent);
 	if (plan->log_extents > NR_LOG_EXTENTS_MAX ||
 		plan->log_extents * (extent / NR_CACHE_LINE) > NR_RING_LINES_MAX)
 		return NR_BAD_CONFIG;
-	plan->log_head_bytes = (uint32_t) nr_log_head_bytes(plan->log_slots, plan->log_extents);
 	/* the largest request that comes inline must fit beside the batch's own headers */
-	if (plan->log_head_bytes + e->geo.session_buffer_bytes + 1024 > extent)
+	if (nr_log_head_bytes(plan->log_slots, plan->log_extents) + e->geo.session_buffer_bytes + 1024 > extent)
 		return NR_BAD_CONFIG;
+	plan->log_head_bytes = (uint32_t) nr_log_head_bytes(plan->log_slots, plan->log_extents);
 
 	*init_extents = dispatch->init_extents(&plan->copy_config);
 	if (nr_extent_table_bytes(config->extents_max) + dispatch->size(&plan->copy_config) > extent ||
@@ -83,6 +84,60 @@ format_copy(NrEngine *e, uint32_t g, uint32_t r, const NrDispatch *dispatch,
 	dispatch->init(&copy, &group->copy_config);
 }
 
+static void
+zero_bitmap(NrEngine *e, NrAtomic64 *bitmap)
+{
+	for (uint32_t w = 0; w < e->bitmap_words; w++)
+		nr_store64_rlx(&bitmap[w], 0);
+}
+
+/*
+ * A replica without history.  Atomics are stored one by one: operators may be
+ * looking, and sessions that end clear bits of groups that they never heard of.
+ */
+static void
+format_replica(NrEngine *e, uint32_t g, uint32_t r)
+{
+	struct NrReplica *rep = nr_replica(e, g, r);
+	NrAtomic64 *counter[] = {
+		&rep->applied, &rep->ring_head, &rep->ring_tail, &rep->batches, &rep->requests, &rep->ops,
+		&rep->ops_applied, &rep->helped, &rep->bytes, &rep->writer_waits, &rep->writer_sleeps,
+		&rep->full, &rep->hits, &rep->misses, &rep->reader_waits, &rep->reader_sleeps,
+		&rep->response_sleeps, &rep->withdrawn
+	};
+
+	for (size_t i = 0; i < sizeof(counter) / sizeof(counter[0]); i++)
+		nr_store64_rlx(counter[i], 0);
+	nr_store32_rlx(&rep->writer, 0);
+	nr_store32_rlx(&rep->starved, 0);
+	nr_store32_rlx(&rep->combiner, 0);
+	nr_store32_rlx(&rep->blocking_reader, 0);
+	rep->scan_from = rep->starved_ignored = 0;
+	zero_bitmap(e, nr_pending(e, rep));
+	zero_bitmap(e, nr_readers(e, rep));
+	zero_bitmap(e, nr_waiters(e, rep));
+}
+
+/* The group's own part, from the plan. */
+static void
+format_group(NrEngine *e, struct NrGroup *group, const struct NrGroup *planned)
+{
+	nr_store32_rlx(&group->generation, nr_load32_rlx(&group->generation) + 1);
+	group->dispatch_id = planned->dispatch_id;
+	group->root_extent = planned->root_extent;
+	group->log_slots = planned->log_slots;
+	group->log_extents = planned->log_extents;
+	group->log_first = planned->log_first;
+	group->log_head_bytes = planned->log_head_bytes;
+	group->config = planned->config;
+	group->copy_config = planned->copy_config;
+	nr_store32_rlx(&group->space_waiting, 0);
+	nr_store64_rlx(&group->log_space_waits, 0);
+	nr_store64_rlx(&group->granted, 0);
+	nr_store64_rlx(&group->released, 0);
+	zero_bitmap(e, nr_space_waiters(group));
+}
+
 NrStatus
 nr_group_create(NrEngine *e, uint32_t g, const NrGroupConfig *config, const NrDispatch *dispatch)
 {
@@ -115,15 +170,13 @@ nr_group_create(NrEngine *e, uint32_t g, const NrGroupConfig *config, const NrDi
 			return NR_NO_SPACE;
 		}
 	}
-	planned.generation = group->generation + 1;
 	planned.root_extent = extents[0];
 	planned.log_first = extents[1 + init_extents];
-	memcpy(group, &planned, sizeof(planned));
-	memset(nr_space_waiters(group), 0, nr_bitmap_bytes(&e->geo));
+	format_group(e, group, &planned);
 	nr_log_init(e, group, extents + 1 + init_extents);
 	for (uint32_t r = 0; r < e->geo.replicas; r++)
 	{
-		memset(nr_replica(e, g, r), 0, nr_replica_bytes(&e->geo));
+		format_replica(e, g, r);
 		format_copy(e, g, r, dispatch, extents + 1, init_extents);
 	}
 	nr_copy_view(e, g, 0, &copy);
@@ -163,7 +216,7 @@ nr_group_attach(NrSession *s, uint32_t g, const NrDispatch *dispatch, NrHandle *
 	h->group = nr_group(s->engine, g);
 	h->replica = nr_replica(s->engine, g, s->replica);
 	h->g = g;
-	h->generation = h->group->generation;
+	h->generation = nr_load32_rlx(&h->group->generation);
 	nr_copy_view(s->engine, g, s->replica, &h->copy);
 
 	/*
@@ -179,7 +232,9 @@ nr_group_detach(NrHandle *h)
 {
 	NrEngine   *e = h->session->engine;
 
-	if (nr_group_exists(e, h->g) && h->group->generation == h->generation)
+	/* a token that was given back took its bits with it; the number may be another's by now */
+	if (h->session->shared != NULL && nr_group_exists(e, h->g) &&
+		nr_load32_rlx(&h->group->generation) == h->generation)
 	{
 		nr_handle_flush_counters(h);
 		nr_bit_clear(nr_readers(e, h->replica), h->session->idx);

@@ -32,17 +32,29 @@ nr_group_info(NrEngine *e, uint32_t g, NrGroupInfo *info)
 	if (!info->exists)
 		return;
 	headroom = (int64_t) nr_load64_rlx(&group->headroom);
-	info->generation = group->generation;
+	info->generation = nr_load32_rlx(&group->generation);
 	info->extents_max = group->config.extents_max;
 	info->extents_used = nr_load32_rlx(&group->mapped);
 	info->extents_free = headroom > 0 ? (uint32_t) headroom : 0;
 	info->extents_log = group->log_extents;
-	info->head = nr_log_head(e, g);
+
+	/*
+	 * Loads only: nobody keeps the group from being dropped and made anew while
+	 * we look, and a position of the old one must not get into the new one.
+	 */
+	info->head = UINT64_MAX;
+	for (uint32_t r = 0; r < e->geo.replicas; r++)
+	{
+		uint64_t	applied = nr_load64_rlx(&nr_replica(e, g, r)->applied);
+
+		if (applied < info->head)
+			info->head = applied;
+		info->no_log_space += nr_load64_rlx(&nr_replica(e, g, r)->full);
+	}
 	info->completed = nr_load64_rlx(&group->completed);
-	info->tail = nr_log_tail(e, g);
+	info->tail = nr_load64_rlx(&group->tail);
 	info->log_slots = group->log_slots;
 	info->log_bytes = (group->log_extents << e->geo.extent_shift) - group->log_head_bytes;
-	info->no_log_space = nr_load64_rlx(&group->no_log_space);
 	info->log_space_waits = nr_load64_rlx(&group->log_space_waits);
 	info->granted = nr_load64_rlx(&group->granted);
 	info->released = nr_load64_rlx(&group->released);
@@ -54,6 +66,9 @@ nr_replica_info(NrEngine *e, uint32_t g, uint32_t r, NrReplicaInfo *info)
 	struct NrReplica *rep = nr_replica(e, g, r);
 
 	memset(info, 0, sizeof(*info));
+	info->combiner = info->blocking_reader = NR_SESSION_NONE;
+	if (!nr_group_exists(e, g))
+		return;
 	info->applied = nr_load64_rlx(&rep->applied);
 	info->batches = nr_load64_rlx(&rep->batches);
 	info->requests = nr_load64_rlx(&rep->requests);
@@ -72,6 +87,9 @@ nr_replica_info(NrEngine *e, uint32_t g, uint32_t r, NrReplicaInfo *info)
 	info->withdrawn = nr_load64_rlx(&rep->withdrawn);
 	info->combiner = nr_load32_rlx(&rep->combiner) - 1;
 	info->blocking_reader = nr_load32_rlx(&rep->blocking_reader) - 1;
+	if (info->blocking_reader != NR_SESSION_NONE &&
+		nr_load32_rlx(&nr_reader_line(e, r, info->blocking_reader)->inside) != g + 1)
+		info->blocking_reader = NR_SESSION_NONE;	/* it has left since */
 }
 
 void

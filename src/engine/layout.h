@@ -77,7 +77,7 @@ struct NrGroup
 {
 	/* fixed while the group exists */
 	NR_ALIGNED	NrAtomic32 exists;	/* G1 */
-	uint32_t	generation;
+	NrAtomic32	generation;
 	uint32_t	dispatch_id;
 	uint32_t	root_extent;	/* physical; the same number on each node */
 	uint32_t	log_slots;
@@ -97,7 +97,6 @@ struct NrGroup
 	NR_ALIGNED	NrAtomic64 headroom;	/* signed: free extents at the tail, less what unapplied batches may use */
 	NrAtomic32	mapped;			/* extents granted, root included: at most config.extents_max */
 	NrAtomic32	space_waiting;	/* sessions that wait for log space; Z1 */
-	NrAtomic64	no_log_space;
 	NrAtomic64	log_space_waits;
 	NrAtomic64	granted;
 	NrAtomic64	released;
@@ -158,7 +157,8 @@ struct NrReplica
 	NrAtomic32	blocking_reader;	/* session + 1 */
 	NrAtomic64	ring_head;		/* the following are written under the combiner lock */
 	NrAtomic64	ring_tail;
-	uint32_t	scan_from;		/* bitmap word at which the next collection starts */
+	uint32_t	scan_from;		/* session at which the next collection starts */
+	uint32_t	starved_ignored;	/* so many starved readers are not waited for */
 
 	/* statistics; the first line under the combiner lock, the second by anybody */
 	NR_ALIGNED	NrAtomic64 batches;
@@ -169,6 +169,7 @@ struct NrReplica
 	NrAtomic64	bytes;
 	NrAtomic64	writer_waits;
 	NrAtomic64	writer_sleeps;
+	NrAtomic64	full;			/* times the log had no room */
 	NR_ALIGNED	NrAtomic64 hits;
 	NrAtomic64	misses;
 	NrAtomic64	reader_waits;

@@ -20,9 +20,10 @@ catch_up(NrHandle *h, uint64_t need, bool cancellable)
 
 	if (nr_combiner_try(s, h->g, s->replica))
 	{
-		(void) nr_replay(s, h->dispatch, h->g, s->replica, true);
+		go_on = nr_replay(s, h->dispatch, h->g, s->replica,
+						  cancellable ? NR_CANCELLABLE : NR_PATIENT);
 		nr_combiner_unlock(s, h->g, s->replica);
-		return true;
+		return go_on;
 	}
 	for (uint32_t spins = s->engine->host->spins; spins > 0; spins--)
 	{
@@ -35,7 +36,7 @@ catch_up(NrHandle *h, uint64_t need, bool cancellable)
 	if (nr_load64_seq(&rep->applied) < need && holder != 0) /* edge A1, edge Z1 */
 	{
 		nr_add64_rlx(&rep->reader_sleeps, 1);
-		go_on = nr_sleep(s, NR_WAIT_CATCH_UP, h->g, holder - 1, -1, cancellable);
+		go_on = nr_sleep(s, NR_WAIT_CATCH_UP, h->g, holder - 1, NR_POLL_US, cancellable);
 	}
 	nr_bit_clear(waiters, s->idx);
 	return go_on;
@@ -63,14 +64,17 @@ wait_for_writer(NrHandle *h, bool cancellable)
 
 		nr_add64_rlx(&rep->reader_sleeps, 1);
 		go_on = nr_sleep(s, NR_WAIT_WRITER, h->g, holder == 0 ? NR_SESSION_NONE : holder - 1,
-						 -1, cancellable);
+						 NR_POLL_US, cancellable);
 	}
 	nr_bit_clear(waiters, s->idx);
 	return go_on;
 }
 
-/* The way in when somebody is in the way. */
-static NrStatus
+/*
+ * The way in when somebody is in the way.  Kept apart: inlined, it makes every
+ * read save and restore registers that only this needs.
+ */
+static __attribute__((noinline)) NrStatus
 enter_slow(NrHandle *h, uint64_t need, bool cancellable)
 {
 	NrSession  *s = h->session;
@@ -174,13 +178,16 @@ nr_group_sync(NrHandle *h, bool cancellable)
 NrStatus
 nr_group_sync_replica(NrHandle *h, uint32_t r, bool cancellable)
 {
+	bool		synced = false;
+
 	if (r >= h->session->engine->geo.replicas)
 		return NR_BAD_CONFIG;
-	if (!nr_combiner_lock(h->session, h->g, r, cancellable))
-		return NR_CANCELLED;
-	(void) nr_replay(h->session, h->dispatch, h->g, r, true);
-	nr_combiner_unlock(h->session, h->g, r);
-	return NR_OK;
+	if (nr_combiner_lock(h->session, h->g, r, cancellable, false) == NR_LOCKED)
+	{
+		synced = nr_replay(h->session, h->dispatch, h->g, r, cancellable ? NR_CANCELLABLE : NR_PATIENT);
+		nr_combiner_unlock(h->session, h->g, r);
+	}
+	return synced ? NR_OK : NR_CANCELLED;
 }
 
 /* All combiner locks are held: nothing is appended, no copy changes. */
@@ -212,24 +219,46 @@ compare_copies(NrHandle *h, uint32_t *replica, const char **why)
 	return NR_OK;
 }
 
+/*
+ * Take all combiner locks, in replica order, and bring all replicas to one
+ * position.  Whoever holds one is given a while; a reader that stays inside and
+ * a combiner that has stopped are not waited for with locks in hand, so they
+ * hold up nobody but us.
+ */
+static NrLocked
+freeze(NrHandle *h, bool cancellable)
+{
+	NrSession  *s = h->session;
+	uint32_t	n = s->engine->geo.replicas;
+	NrLocked	outcome = NR_LOCKED;
+	uint32_t	locked = 0;
+
+	while (locked < n &&
+		   (outcome = nr_combiner_lock(s, h->g, locked, cancellable, true)) == NR_LOCKED)
+		locked++;
+	for (uint32_t r = 0; r < n && outcome == NR_LOCKED; r++)
+		if (!nr_replay(s, h->dispatch, h->g, r, NR_IMPATIENT))
+			outcome = NR_LOCK_BUSY;
+	if (outcome != NR_LOCKED)
+		while (locked > 0)
+			nr_combiner_unlock(s, h->g, --locked);
+	return outcome;
+}
+
 NrStatus
 nr_group_check(NrHandle *h, bool cancellable, uint32_t *replica, const char **why)
 {
 	NrSession  *s = h->session;
-	uint32_t	n = s->engine->geo.replicas;
-	uint32_t	locked = 0;
-	NrStatus	status = NR_CANCELLED;
+	NrLocked	outcome;
+	NrStatus	status;
 
-	/* In replica order, as every checker takes them; a combiner holds one and waits for none. */
-	while (locked < n && nr_combiner_lock(s, h->g, locked, cancellable))
-		locked++;
-	if (locked == n)
-	{
-		for (uint32_t r = 0; r < n; r++)
-			(void) nr_replay(s, h->dispatch, h->g, r, true);
-		status = compare_copies(h, replica, why);
-	}
-	while (locked > 0)
-		nr_combiner_unlock(s, h->g, --locked);
+	while ((outcome = freeze(h, cancellable)) == NR_LOCK_BUSY)
+		if (!nr_sleep(s, NR_WAIT_COMBINER, h->g, NR_SESSION_NONE, NR_RW_POLL_US, cancellable))
+			return NR_CANCELLED;
+	if (outcome == NR_LOCK_CANCELLED)
+		return NR_CANCELLED;
+	status = compare_copies(h, replica, why);
+	for (uint32_t r = s->engine->geo.replicas; r > 0; r--)
+		nr_combiner_unlock(s, h->g, r - 1);
 	return status;
 }

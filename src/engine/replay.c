@@ -3,7 +3,6 @@
  *		Applying the log to a copy; contract in replay.h.
  */
 #include "engine/replay.h"
-#include "engine/rwlock.h"
 #include "engine/wait.h"
 
 /* What one replay works on; process-local. */
@@ -65,13 +64,32 @@ copy_release(Replay *p)
 	return true;
 }
 
+/*
+ * Operations that are announced to the structure before their turn: in a large
+ * one each touches memory that is in no cache, and the misses may overlap.
+ */
+#define PREFETCH_AHEAD	8
+
+/* Announce the operation at "at"; returns where the next one is. */
+static inline uint32_t
+announce(Replay *p, const char *ops, uint32_t at)
+{
+	const NrOpHeader *op = (const NrOpHeader *) (ops + at);
+
+	p->dispatch->prefetch(&p->copy, op);
+	return at + op->bytes;
+}
+
 /* Apply operations that lie back to back; "slot" gets the answers, or is NULL. */
 static void
 apply_ops(Replay *p, const char *ops, uint32_t bytes, uint32_t *left, NrRequestSlot *slot,
 		  char *buffer)
 {
 	uint32_t	at = 0;
+	uint32_t	ahead = p->dispatch->prefetch != NULL && *left > 1 ? 0 : bytes;
 
+	for (int i = 0; i < PREFETCH_AHEAD && ahead < bytes; i++)
+		ahead = announce(p, ops, ahead);
 	while (at < bytes)
 	{
 		const NrOpHeader *op = (const NrOpHeader *) (ops + at);
@@ -84,6 +102,8 @@ apply_ops(Replay *p, const char *ops, uint32_t bytes, uint32_t *left, NrRequestS
 			resp.data = buffer;
 			resp.capacity = p->e->geo.session_buffer_bytes;
 		}
+		if (ahead < bytes)
+			ahead = announce(p, ops, ahead);
 		status = p->dispatch->dispatch_mut(&p->copy, op, &resp);
 		at += op->bytes;
 		if (slot == NULL)
@@ -165,13 +185,14 @@ apply_batch(Replay *p, NrBatch *batch, uint64_t seq)
 
 	/*
 	 * The producer settles the account: what it claimed for this batch and did
-	 * not use is headroom again, and so is what the operations freed.  If fewer
-	 * extents were free than it meant to release, headroom was too high and now
-	 * is not.
+	 * not use or could not release is headroom again, and so is what the
+	 * operations freed.  So nothing gets lost: with no batch on its way, headroom
+	 * is the number of free extents.
 	 */
 	if (batch->replica == p->r)
 	{
-		int64_t		back = (int64_t) batch->claim - ((int64_t) before - (int64_t) t->free_count);
+		int64_t		back = (int64_t) batch->claim - ((int64_t) before - (int64_t) t->free_count) +
+			(int64_t) (batch->releases - released);
 
 		if (back != 0)
 			nr_add64_rlx(&p->group->headroom, (uint64_t) back);
@@ -216,7 +237,8 @@ advance_completed(struct NrGroup *group, uint64_t seq)
 }
 
 bool
-nr_replay(NrSession *s, const NrDispatch *dispatch, uint32_t g, uint32_t r, bool patient)
+nr_replay(NrSession *s, const NrDispatch *dispatch, uint32_t g, uint32_t r,
+		  NrPatience patience)
 {
 	Replay		p = {.s = s,.e = s->engine,.dispatch = dispatch,.group = nr_group(s->engine, g),
 	.rep = nr_replica(s->engine, g, r),.g = g,.r = r};
@@ -229,7 +251,7 @@ nr_replay(NrSession *s, const NrDispatch *dispatch, uint32_t g, uint32_t r, bool
 		NrBatch    *own = NULL;
 		size_t		bytes = 0;
 
-		if (!nr_rw_writer_enter(s, g, r, patient))
+		if (!nr_rw_writer_enter(s, g, r, patience))
 			return false;
 		do
 		{

@@ -12,6 +12,7 @@
 
 #include "engine/log.h"
 #include "engine/pool.h"
+#include "engine/rwlock.h"
 
 #define NR_REPLAY_CHUNK		(64 * 1024)
 
@@ -22,11 +23,12 @@ extern void nr_copy_view(NrEngine *e, uint32_t g, uint32_t r, NrCopy *copy);
 extern void nr_copy_grant(NrCopy *copy, uint32_t physical);
 
 /*
- * Apply everything that was appended so far to replica r.  False: not patient,
- * and a reader did not leave within the spin limit; what was applied stands.
- * One's own replica is replayed patiently; helping another is not worth being
- * held up by a reader there that has stopped.
+ * Apply everything that was appended so far to replica r.  False: a reader did
+ * not leave while the patience lasted; what was applied stands.  Who has taken
+ * requests must be patient; who only wants to read may give up; helping another
+ * replica is not worth being held up by a reader there that has stopped.
  */
-extern bool nr_replay(NrSession *s, const NrDispatch *dispatch, uint32_t g, uint32_t r, bool patient);
+extern bool nr_replay(NrSession *s, const NrDispatch *dispatch, uint32_t g, uint32_t r,
+					  NrPatience patience);
 
 #endif							/* NR_REPLAY_H */

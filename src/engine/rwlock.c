@@ -12,9 +12,10 @@
  */
 static bool
 wait_for_reader(NrSession *s, uint32_t g, struct NrReplica *rep, const NrReaderLine *line,
-				uint32_t reader, bool patient)
+				uint32_t reader, NrPatience patience)
 {
 	uint32_t	spins = s->engine->host->spins;
+	bool		left = true;
 
 	if (nr_load32_seq(&line->inside) != g + 1)	/* edge R1, edge R2 */
 		return true;
@@ -28,34 +29,58 @@ wait_for_reader(NrSession *s, uint32_t g, struct NrReplica *rep, const NrReaderL
 			nr_pause();
 			continue;
 		}
-		if (!patient)
+		left = patience != NR_IMPATIENT;
+		if (!left)
 			break;
 		nr_bump64(&rep->writer_sleeps, 1);
-		(void) nr_sleep(s, NR_WAIT_READERS, g, reader, NR_RW_POLL_US, false);
+		left = nr_sleep(s, NR_WAIT_READERS, g, reader, NR_RW_POLL_US, patience == NR_CANCELLABLE);
+		if (!left)
+			break;
 	}
-	nr_store32_rlx(&rep->blocking_reader, 0);
-	return patient || nr_load32_seq(&line->inside) != g + 1;	/* edge R1, edge R2 */
+	/* Who gives up leaves the name there: that reader is in the way of the next one, too. */
+	return left;
 }
 
-/* Let readers in that have lost too often.  Bounded: one of them may itself be stopped. */
+/*
+ * Let readers in that have lost too often.  Bounded, since one of them may
+ * itself be stopped: then it is not waited for again.
+ */
 static void
-let_starved_in(NrSession *s, uint32_t g, struct NrReplica *rep)
+let_starved_in(NrSession *s, uint32_t g, struct NrReplica *rep, NrPatience patience)
 {
-	for (uint32_t i = s->engine->host->spins; i > 0 && nr_load32_rlx(&rep->starved) != 0; i--)
-		nr_pause();
-	for (uint32_t i = 0; i < NR_RW_STARVED_WAITS && nr_load32_rlx(&rep->starved) != 0; i++)
+	uint32_t	starved = nr_load32_rlx(&rep->starved);
+	uint32_t	spins = s->engine->host->spins;
+
+	if (rep->starved_ignored > starved)
+		rep->starved_ignored = starved;
+	for (uint32_t i = 0; starved > rep->starved_ignored; starved = nr_load32_rlx(&rep->starved))
+	{
+		if (spins > 0)
+		{
+			spins--;
+			nr_pause();
+			continue;
+		}
+		if (patience == NR_IMPATIENT)
+			return;
+		if (i++ == NR_RW_STARVED_WAITS)
+		{
+			rep->starved_ignored = starved;
+			return;
+		}
 		(void) nr_sleep(s, NR_WAIT_READERS, g, NR_SESSION_NONE, NR_RW_POLL_US, false);
+	}
 }
 
 bool
-nr_rw_writer_enter(NrSession *s, uint32_t g, uint32_t r, bool patient)
+nr_rw_writer_enter(NrSession *s, uint32_t g, uint32_t r, NrPatience patience)
 {
 	NrEngine   *e = s->engine;
 	struct NrReplica *rep = nr_replica(e, g, r);
 	NrAtomic64 *readers = nr_readers(e, rep);
 
 	if (nr_load32_rlx(&rep->starved) != 0)
-		let_starved_in(s, g, rep);
+		let_starved_in(s, g, rep, patience);
 	nr_xchg32_seq(&rep->writer, 1); /* edge R1 */
 	NR_POINT("writer_flag");
 	for (uint32_t w = 0; w < e->bitmap_words; w++)
@@ -71,13 +96,15 @@ nr_rw_writer_enter(NrSession *s, uint32_t g, uint32_t r, bool patient)
 			uint32_t	reader = w * 64 + (uint32_t) __builtin_ctzll(bits);
 
 			bits &= bits - 1;
-			if (!wait_for_reader(s, g, rep, nr_reader_line(e, r, reader), reader, patient))
+			if (!wait_for_reader(s, g, rep, nr_reader_line(e, r, reader), reader, patience))
 			{
 				nr_rw_writer_leave(s, g, r);
 				return false;
 			}
 		}
 	}
+	if (nr_load32_rlx(&rep->blocking_reader) != 0)
+		nr_store32_rlx(&rep->blocking_reader, 0);
 	return true;
 }
 

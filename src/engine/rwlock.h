@@ -9,8 +9,8 @@
  * replica, so a writer looks at no others.
  *
  * Readers: nr_rw_reader_try / nr_rw_reader_leave, inline, no shared line written.
- * Writer: one at a time (the combiner).  The wait for readers sleeps and cannot
- * be cancelled; a reader that stops inside stops it, unless it is not patient.
+ * Writer: one at a time (the combiner).  The wait for readers sleeps; a reader
+ * that stops inside stops it for as long as its patience says.
  * Fairness: a reader that lost NR_RW_STARVED_TRIES times is let in before the
  * next writer, which waits for it at most NR_RW_STARVED_WAITS sleeps.
  */
@@ -22,6 +22,14 @@
 #define NR_RW_STARVED_TRIES		4
 #define NR_RW_STARVED_WAITS		10
 #define NR_RW_POLL_US			1000
+
+/* How long a writer waits for readers that are inside. */
+typedef enum NrPatience
+{
+	NR_IMPATIENT,				/* spins only: somebody who helps another replica */
+	NR_CANCELLABLE,				/* until the host says so: nothing has been promised to anybody */
+	NR_PATIENT					/* for ever: requests have been taken */
+} NrPatience;
 
 /* True: inside, and sees all that the last writer did.  The session's bit in readers is set. */
 static inline bool
@@ -42,9 +50,9 @@ nr_rw_reader_leave(NrReaderLine *line)
 
 /*
  * s works on replica r of group g; it need not be its own replica.
- * False: not patient, and a reader stayed inside longer than the spin limit.
+ * False: a reader stayed inside for longer than the patience lasts; not inside then.
  */
-extern bool nr_rw_writer_enter(NrSession *s, uint32_t g, uint32_t r, bool patient);
+extern bool nr_rw_writer_enter(NrSession *s, uint32_t g, uint32_t r, NrPatience patience);
 extern void nr_rw_writer_leave(NrSession *s, uint32_t g, uint32_t r);
 
 #endif							/* NR_RWLOCK_H */

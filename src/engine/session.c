@@ -50,7 +50,9 @@ nr_session_unregister(NrSession *s)
 	NrEngine   *e = s->engine;
 	uint64_t	word = nr_load64_acq(&s->slot->state);	/* edge Q2 */
 
-	if (nr_req_phase(word) != NR_REQ_FREE && !nr_request_withdraw(s, nr_req_group(word)))
+	if (nr_req_phase(word) == NR_REQ_PENDING && nr_request_withdraw(s, nr_req_group(word)))
+		nr_payload_free(s, nr_load32_rlx(&s->slot->first_extent));
+	else if (nr_req_phase(word) != NR_REQ_FREE)
 	{
 		while (nr_req_phase(nr_load64_acq(&s->slot->state)) != NR_REQ_DONE) /* edge Q2 */
 			(void) nr_sleep(s, NR_WAIT_RESPONSE, nr_req_group(word), NR_SESSION_NONE,

@@ -12,6 +12,12 @@
 
 #include "engine/layout.h"
 
+/*
+ * Longest sleep that relies on being woken by one session: that one may be
+ * stopped between its change and its wake, and must not hold up the others.
+ */
+#define NR_POLL_US		20000
+
 /* Sleep once, shown in the session's slot.  False: cancellable and the host says give up. */
 extern bool nr_sleep(NrSession *s, NrWaitReason why, uint32_t g, uint32_t on_session,
 					 long timeout_us, bool cancellable);

@@ -33,8 +33,8 @@ check_ops(const NrEngine *e, const char *ops, size_t bytes, uint32_t n)
 	return n > 0 && count == n ? NR_OK : NR_BAD_OP;
 }
 
-static void
-free_payload(NrSession *s, uint32_t extent)
+void
+nr_payload_free(NrSession *s, uint32_t extent)
 {
 	while (extent != NR_NO_EXTENT)
 	{
@@ -67,7 +67,7 @@ place_in_extents(NrSession *s, uint32_t g, const char *ops, size_t bytes, uint32
 
 		if (extent == NR_NO_EXTENT)
 		{
-			free_payload(s, *first);
+			nr_payload_free(s, *first);
 			return NR_NO_SPACE;
 		}
 		while (at + take < bytes)
@@ -104,7 +104,7 @@ let_go(NrHandle *h)
 
 	if (nr_combiner_try(s, h->g, s->replica))
 	{
-		(void) nr_replay(s, h->dispatch, h->g, s->replica, true);
+		(void) nr_replay(s, h->dispatch, h->g, s->replica, NR_IMPATIENT);
 		nr_combiner_unlock(s, h->g, s->replica);
 	}
 	nr_help_laggards(s, h->dispatch, h->g);
@@ -125,6 +125,7 @@ wait_for_space(NrHandle *h, const NrFull *full, bool cancellable)
 	nr_add32_seq(&group->space_waiting, 1); /* edge Z1 */
 	nr_bit_set(waiters, s->idx);	/* edge Z1 */
 	if (nr_log_head(e, h->g) == full->head &&
+		nr_req_phase(nr_load64_acq(&s->slot->state)) != NR_REQ_DONE &&	/* edge Q2 */
 		(!full->slots ||
 		 nr_load64_seq(&group->claimed) - full->head >= group->log_slots))	/* edge Z1 */
 	{
@@ -177,7 +178,7 @@ wait_for_response(NrHandle *h, bool cancellable)
 	{
 		nr_add64_rlx(&h->replica->response_sleeps, 1);
 		go_on = nr_sleep(s, NR_WAIT_RESPONSE, h->g, holder == 0 ? NR_SESSION_NONE : holder - 1,
-						 -1, cancellable && nr_req_phase(word) == NR_REQ_PENDING);
+						 NR_POLL_US, cancellable && nr_req_phase(word) == NR_REQ_PENDING);
 	}
 	word = nr_load64_acq(&s->slot->state);	/* edge Q2 */
 	while (nr_req_phase(word) != NR_REQ_DONE && (word & NR_REQ_SLEEPING))
@@ -257,7 +258,7 @@ nr_execute_mut(NrHandle *h, const void *ops, size_t bytes, uint32_t n, bool canc
 
 	if (!request(h, cancellable))
 	{
-		free_payload(s, first);
+		nr_payload_free(s, first);
 		return NR_CANCELLED;
 	}
 	result->status = (NrStatus) slot->status;
@@ -266,7 +267,8 @@ nr_execute_mut(NrHandle *h, const void *ops, size_t bytes, uint32_t n, bool canc
 	result->seq = slot->seq;
 	result->last.flag = slot->last_flag != 0;
 	result->last.length = slot->last_length;
-	if (slot->last_length > 0 && slot->last_length <= result->last.capacity)
+	if (slot->last_length > 0 && slot->last_length <= result->last.capacity &&
+		slot->last_length <= s->engine->geo.session_buffer_bytes)
 		memcpy(result->last.data, s->buffer, slot->last_length);
 	nr_store64_rlx(&slot->state, nr_req_word(s->request_no, 0, NR_REQ_FREE));	/* ours: nobody looks */
 	return NR_OK;
