@@ -11,11 +11,14 @@
  *	 nr_options.c   FDW validator: server, table and column options
  *	 nr_def.c       a cache's definition, read from the catalogs
  *	 nr_registry.c  shared table: (database, relation, layout) -> engine group
- *	 nr_lifetime.c  locks, drops, sweeps, transaction callbacks, invalidation
+ *	 nr_lifetime.c  locks, drops, transaction callbacks, invalidation
+ *	 nr_sweep.c     frees what nobody freed: orphans
  *	 nr_ddl.c       ProcessUtility: what CREATE / ALTER FOREIGN TABLE may say
  *	 nr_open.c      nr_cache_open: from an OID to a usable cache
  *	 nr_codec.c     keys and values <-> bytes
  *	 nr_coerce.c    arguments -> column types
+ *	 nr_constraint.c   NOT NULL and CHECK for writers that are not the executor
+ *	 nr_site.c      what a call site of a function remembers
  *	 nr_exec.c      reads and writes through the engine, with PostgreSQL's errors
  *	 nr_fn_read.c, nr_fn_write.c, nr_fn_many.c   SQL functions
  *	 nr_fdw*.c      planner, scans, modifications
@@ -196,6 +199,13 @@ nr_site_cache(NrSite *site, Oid relid, LOCKMODE lockmode, AclMode need)
 
 /* OID of the cache nr_default of this extension; ERROR with hint when it was dropped. */
 extern Oid	nr_default_relid(void);
+
+/*
+ * When memory is short: free shared state whose database, relation or layout is
+ * gone (nr_sweep.c).  Returns how many caches' worth.  Reads catalogs, so it may
+ * process invalidations, but an open NrCache stays usable.
+ */
+extern int	nr_sweep(void);
 
 /* True when the relation is a foreign table of this extension's FDW. */
 extern bool nr_is_cache(Oid relid);

@@ -20,18 +20,12 @@
 
 #include "access/htup_details.h"
 #include "funcapi.h"
-#include "port/pg_bitutils.h"
 #include "utils/builtins.h"
-#include "utils/uuid.h"
-
-#if PG_VERSION_NUM >= 160000
-#include "varatt.h"
-#endif
 
 /* ---- keys ---- */
 
-static void
-key_of_varlena(const NrCacheDef *def, Datum key, NrKey *out)
+void
+nr_key_of_varlena(const NrCacheDef *def, Datum key, NrKey *out)
 {
 	struct varlena *v = PG_DETOAST_DATUM_PACKED(key);
 
@@ -49,44 +43,7 @@ key_of_varlena(const NrCacheDef *def, Datum key, NrKey *out)
 void
 nr_key_encode(const NrCache *cache, Datum key, NrKey *out)
 {
-	switch (cache->def->key_kind)
-	{
-		case NR_KEY_INT8:
-			{
-				int64		v = DatumGetInt64(key);
-
-				memcpy(out->fixed, &v, sizeof(v));
-				out->data = out->fixed;
-				out->bytes = sizeof(v);
-				break;
-			}
-		case NR_KEY_INT4:
-			{
-				int32		v = DatumGetInt32(key);
-
-				memcpy(out->fixed, &v, sizeof(v));
-				out->data = out->fixed;
-				out->bytes = sizeof(v);
-				break;
-			}
-		case NR_KEY_INT2:
-			{
-				int16		v = DatumGetInt16(key);
-
-				memcpy(out->fixed, &v, sizeof(v));
-				out->data = out->fixed;
-				out->bytes = sizeof(v);
-				break;
-			}
-		case NR_KEY_UUID:
-			out->data = DatumGetPointer(key);
-			out->bytes = UUID_LEN;
-			break;
-		case NR_KEY_VARLENA:
-			key_of_varlena(cache->def, key, out);
-			break;
-	}
-	out->hash = ds_hash_key(cache->seed, out->data, out->bytes);
+	nr_key_encode_as(cache->def->key_kind, cache, key, out);
 }
 
 Datum
@@ -276,18 +233,6 @@ nr_value_encode(const NrCacheDef *def, const Datum *values, const bool *isnull, 
 
 /* ---- values: out ---- */
 
-/* Bytes of a stored varlena; its header need not be aligned. */
-static inline size_t
-stored_varlena_bytes(const char *data)
-{
-	varattrib_4b header;
-
-	if (VARATT_IS_1B(data))
-		return VARSIZE_1B(data);
-	memcpy(&header, data, VARHDRSZ);
-	return VARSIZE_4B(&header);
-}
-
 /* Copy a column out; *data moves behind it. */
 static Datum
 column_fetch(const NrColumn *col, const char **data)
@@ -302,7 +247,7 @@ column_fetch(const NrColumn *col, const char **data)
 		return nr_fetch_byval(from, col->typlen);
 	}
 	if (col->typlen == -1)
-		bytes = stored_varlena_bytes(from);
+		bytes = nr_stored_varlena_bytes(from);
 	else if (col->typlen > 0)
 		bytes = col->typlen;
 	else

@@ -54,8 +54,8 @@ read_failed(const NrCache *cache, NrStatus status)
 							 cache->def->relname, (int) status)));
 }
 
-void
-nr_exec_read(NrCache *cache, void *op)
+static inline void
+exec_read(NrCache *cache, void *op)
 {
 	NrHandle   *handle = &cache->handle;
 	NrStatus	status;
@@ -64,11 +64,18 @@ nr_exec_read(NrCache *cache, void *op)
 		CHECK_FOR_INTERRUPTS();
 	if (likely(status == NR_OK))
 	{
+		NR_POINT("reader_inside");
 		status = ds_hash_dispatch.dispatch(&handle->copy, op, NULL);
 		nr_leave(handle);
 	}
 	if (unlikely(status != NR_OK))
 		read_failed(cache, status);
+}
+
+void
+nr_exec_read(NrCache *cache, void *op)
+{
+	exec_read(cache, op);
 }
 
 bool
@@ -87,7 +94,7 @@ nr_exec_get(NrCache *cache, const NrKey *key, const char **data, uint32 *bytes)
 	{
 		get.out = read_scratch.data;
 		get.capacity = read_scratch.bytes;
-		nr_exec_read(cache, &get);
+		exec_read(cache, &get);
 		if (!get.found)
 		{
 			cache->handle.misses++;
@@ -114,7 +121,7 @@ nr_exec_scan(NrCache *cache, uint64 *n, size_t *bytes)
 	{
 		size_t		want;
 
-		nr_exec_read(cache, &scan);
+		exec_read(cache, &scan);
 		if (scan.needed_bytes <= scan.capacity)
 			break;
 		if (scan.out != NULL)
@@ -161,12 +168,14 @@ cache_is_full(const NrCache *cache)
 
 	nr_group_info(&nr_engine, cache->group, &group);
 	nr_pool_info(&nr_engine, &pool);
-	if (pool.free == 0 && group.extents_used < group.extents_max)
+	/* a write may need several extents, so look which of the two has less left */
+	if (group.extents_max - Min(group.extents_used, group.extents_max) > pool.free)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("no memory is left for cache \"%s\"", cache->def->relname),
-				 errdetail("All %llu kB of cache memory are in use; this cache has %llu kB of its %llu kB.",
+				 errdetail("Of %llu kB for all caches, %llu kB are left; this cache uses %llu kB of its %llu kB.",
 						   (unsigned long long) pool.extents * pool.extent_bytes / 1024,
+						   (unsigned long long) pool.free * pool.extent_bytes / 1024,
 						   (unsigned long long) group.extents_used * pool.extent_bytes / 1024,
 						   (unsigned long long) group.extents_max * pool.extent_bytes / 1024),
 				 errhint("Raise \"%s\" and restart the server, or drop or truncate another cache.",

@@ -20,6 +20,11 @@
 
 #include "executor/tuptable.h"
 #include "nodes/execnodes.h"
+#include "utils/uuid.h"
+
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
 
 /* ---- call sites (nr_site.c) ---- */
 
@@ -149,6 +154,63 @@ extern char *nr_column_store(const NrCacheDef *def, const NrColumn *col, Datum v
 
 /* ERROR program_limit_exceeded when an entry is over nr_cache.max_entry or the structure's limit. */
 extern void nr_check_entry_bytes(const NrCacheDef *def, size_t key_bytes, size_t value_bytes);
+
+/* The slow kind of nr_key_encode_as. */
+extern void nr_key_of_varlena(const NrCacheDef *def, Datum key, NrKey *out);
+
+/*
+ * nr_key_encode for who knows the kind of the key already.  Comparisons rather
+ * than a switch: its indirect jump was a fifth of nr_get's own time.
+ */
+static inline void
+nr_key_encode_as(NrKeyKind kind, const NrCache *cache, Datum key, NrKey *out)
+{
+	if (likely(kind == NR_KEY_INT8))
+	{
+		int64		v = DatumGetInt64(key);
+
+		memcpy(out->fixed, &v, sizeof(v));
+		out->data = out->fixed;
+		out->bytes = sizeof(v);
+	}
+	else if (kind == NR_KEY_VARLENA)
+		nr_key_of_varlena(cache->def, key, out);
+	else if (kind == NR_KEY_INT4)
+	{
+		int32		v = DatumGetInt32(key);
+
+		memcpy(out->fixed, &v, sizeof(v));
+		out->data = out->fixed;
+		out->bytes = sizeof(v);
+	}
+	else if (kind == NR_KEY_UUID)
+	{
+		out->data = DatumGetPointer(key);
+		out->bytes = UUID_LEN;
+	}
+	else
+	{
+		int16		v = DatumGetInt16(key);
+
+		Assert(kind == NR_KEY_INT2);
+		memcpy(out->fixed, &v, sizeof(v));
+		out->data = out->fixed;
+		out->bytes = sizeof(v);
+	}
+	out->hash = ds_hash_key(cache->seed, out->data, out->bytes);
+}
+
+/* Bytes of a stored varlena, header included; it need not be aligned. */
+static inline size_t
+nr_stored_varlena_bytes(const char *data)
+{
+	varattrib_4b header;
+
+	if (VARATT_IS_1B(data))
+		return VARSIZE_1B(data);
+	memcpy(&header, data, VARHDRSZ);
+	return VARSIZE_4B(&header);
+}
 
 /* A pass-by-value datum from its stored bytes, which need not be aligned. */
 static inline Datum

@@ -3,8 +3,8 @@
  *		nr_get_many: an array of keys in, an array of values out, one visit.
  *
  * All keys are found at one log position, with their lines prefetched.  The
- * arrays are taken apart and built here rather than by array_in's general
- * helpers where that saves a copy of each element.
+ * arrays are taken apart and built here rather than by deconstruct_array and
+ * construct_array, which would allocate and copy each element.
  */
 #include "nr_fn.h"
 
@@ -86,7 +86,7 @@ many_resolve(FunctionCallInfo fcinfo, Oid keytype)
 static Datum *
 many_coerce(ManySite *site, ArrayType *array, Many *many)
 {
-	Datum	   *datums = palloc_extended(many->n * sizeof(Datum), MCXT_ALLOC_HUGE);
+	Datum	   *datums = palloc(many->n * sizeof(Datum));
 	bits8	   *bitmap = ARR_NULLBITMAP(array);
 	const char *at = ARR_DATA_PTR(array);
 	uint32		found = 0;
@@ -148,6 +148,16 @@ many_encode(const NrCache *cache, Many *many, const Datum *datums)
 }
 
 static void
+result_too_large(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("result of nr_get_many() would be larger than %zu MB",
+					(size_t) MaxAllocSize / (1024 * 1024)),
+			 errhint("Ask for fewer keys in one call.")));
+}
+
+static void
 many_read(NrCache *cache, Many *many)
 {
 	NrCacheDef *def = cache->def;
@@ -163,11 +173,7 @@ many_read(NrCache *cache, Many *many)
 	for (;;)
 	{
 		if (many->get.capacity > MaxAllocSize)
-			ereport(ERROR,
-					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-					 errmsg("result of nr_get_many() would be larger than %zu MB",
-							(size_t) MaxAllocSize / (1024 * 1024)),
-					 errhint("Ask for fewer keys in one call.")));
+			result_too_large();
 		many->get.out = palloc(many->get.capacity);
 		nr_exec_read(cache, &many->get);
 		if (many->get.needed_bytes <= many->get.capacity)
@@ -180,34 +186,143 @@ many_read(NrCache *cache, Many *many)
 	cache->handle.misses += many->get.n - many->get.found;
 }
 
-/* Answers as datums: each copied out, NULL, or the fallback. */
-static Datum
-many_build(NrCache *cache, const ManySite *site, const Many *many, ArrayType *shape,
-		   Datum fallback, bool fallback_isnull)
+/* Where element i's answer is stored; NULL: the fallback is the answer.  *bytes 0: a NULL value. */
+static inline const char *
+many_stored(const Many *many, int i, int64 *bytes)
 {
-	Datum	   *values = palloc_extended(many->n * sizeof(Datum), MCXT_ALLOC_HUGE);
+	int			slot = many->slot != NULL ? many->slot[i] : i;
+
+	if (slot < 0 || many->get.length[slot] < 0)
+		return NULL;
+	*bytes = many->get.length[slot];
+	return many->get.out + many->get.at[slot];
+}
+
+/* Answers that are rows. */
+static Datum
+many_build_rows(NrCache *cache, const ManySite *site, const Many *many, ArrayType *shape,
+				Datum fallback, bool fallback_isnull)
+{
+	Datum	   *values = palloc(many->n * sizeof(Datum));
 	bool	   *isnull = palloc(many->n * sizeof(bool));
 
-	/* once here rather than once for each missing key */
-	if (!fallback_isnull && site->typlen == -1)
-		fallback = PointerGetDatum(PG_DETOAST_DATUM(fallback));
 	for (int i = 0; i < many->n; i++)
 	{
-		int			slot = many->slot != NULL ? many->slot[i] : i;
+		int64		bytes;
+		const char *stored = many_stored(many, i, &bytes);
 
-		if (slot < 0 || many->get.length[slot] < 0)
-		{
-			values[i] = fallback;
-			isnull[i] = fallback_isnull;
-		}
-		else
-			values[i] = nr_value_datum(cache->def, &many->keys[slot],
-									   many->get.out + many->get.at[slot],
-									   many->get.length[slot], &isnull[i]);
+		values[i] = fallback;
+		isnull[i] = fallback_isnull;
+		if (stored != NULL)
+			values[i] = nr_value_datum(cache->def,
+									   &many->keys[many->slot != NULL ? many->slot[i] : i],
+									   stored, bytes, &isnull[i]);
 	}
 	return PointerGetDatum(construct_md_array(values, isnull, ARR_NDIM(shape), ARR_DIMS(shape),
 											  ARR_LBOUND(shape), site->type, site->typlen,
 											  site->typbyval, site->typalign));
+}
+
+/* Bytes of a stored value as an array's element, which has a header of four bytes if any. */
+static inline size_t
+element_bytes(const ManySite *site, const char *stored)
+{
+	if (site->typlen > 0)
+		return site->typlen;
+	if (VARATT_IS_1B(stored))
+		return VARSIZE_1B(stored) - VARHDRSZ_SHORT + VARHDRSZ;
+	return nr_stored_varlena_bytes(stored);
+}
+
+static inline void
+element_store(const ManySite *site, char *to, const char *stored, size_t bytes)
+{
+	if (site->typlen > 0 || !VARATT_IS_1B(stored))
+		memcpy(to, stored, bytes);
+	else
+	{
+		SET_VARSIZE(to, bytes);
+		memcpy(to + VARHDRSZ, stored + VARHDRSZ_SHORT, bytes - VARHDRSZ);
+	}
+}
+
+/* An array for n elements with this many bytes, zeroed, shaped like the keys'. */
+static ArrayType *
+array_like(const ArrayType *shape, Oid type, int n, size_t bytes, bool with_nulls)
+{
+	int			ndim = ARR_NDIM(shape);
+	size_t		head = with_nulls ? ARR_OVERHEAD_WITHNULLS(ndim, n) : ARR_OVERHEAD_NONULLS(ndim);
+	ArrayType  *array;
+
+	if (head + bytes > MaxAllocSize)
+		result_too_large();
+	array = palloc0(head + bytes);
+	SET_VARSIZE(array, head + bytes);
+	array->ndim = ndim;
+	array->dataoffset = with_nulls ? head : 0;
+	array->elemtype = type;
+	memcpy(ARR_DIMS(array), ARR_DIMS(shape), ndim * sizeof(int));
+	memcpy(ARR_LBOUND(array), ARR_LBOUND(shape), ndim * sizeof(int));
+	return array;
+}
+
+/*
+ * Answers of one column: stored bytes straight into the array.  The fallback
+ * comes as if it were stored, NULL as no bytes.
+ */
+static Datum
+many_build(const ManySite *site, const Many *many, const ArrayType *shape,
+		   const char *fallback, int64 fallback_bytes)
+{
+	size_t		size = 0;
+	bool		with_nulls = false;
+	ArrayType  *array;
+	bits8	   *bitmap;
+	char	   *to;
+
+	for (int i = 0; i < many->n; i++)
+	{
+		int64		bytes = fallback_bytes;
+		const char *stored = many_stored(many, i, &bytes);
+
+		if (bytes == 0)
+			with_nulls = true;
+		else
+			size = att_align_nominal(size + element_bytes(site, stored ? stored : fallback),
+									 site->typalign);
+	}
+
+	array = array_like(shape, site->type, many->n, size, with_nulls);
+	bitmap = ARR_NULLBITMAP(array);
+	to = ARR_DATA_PTR(array);
+	for (int i = 0; i < many->n; i++)
+	{
+		int64		bytes = fallback_bytes;
+		const char *stored = many_stored(many, i, &bytes);
+
+		if (bytes == 0)
+			continue;
+		if (stored == NULL)
+			stored = fallback;
+		bytes = element_bytes(site, stored);
+		element_store(site, to, stored, bytes);
+		to = (char *) att_align_nominal(to + bytes, site->typalign);
+		if (bitmap != NULL)
+			bitmap[i / 8] |= 1 << (i % 8);
+	}
+	return PointerGetDatum(array);
+}
+
+/* The fallback as a stored value of the cache's only value column. */
+static const char *
+many_fallback(const NrCacheDef *def, Datum fallback, int64 *bytes)
+{
+	char	   *stored;
+
+	*bytes = nr_column_measure(def, &def->values[0], &fallback);
+	stored = palloc(*bytes);
+	nr_column_store(def, &def->values[0], fallback, stored);
+	return stored;
 }
 
 Datum
@@ -219,6 +334,8 @@ nr_get_many(PG_FUNCTION_ARGS)
 	NrCache    *cache;
 	Many		many = {0};
 	Datum	   *datums;
+	const char *fallback = NULL;
+	int64		fallback_bytes = 0;
 
 	if (site == NULL || PG_ARGISNULL(0) || !nr_site_knows(&site->nr, PG_GETARG_OID(0)) ||
 		(array != NULL && site->keytype != keytype))
@@ -240,5 +357,10 @@ nr_get_many(PG_FUNCTION_ARGS)
 	cache = nr_site_again(&site->nr, site->fingerprint, AccessShareLock, ACL_SELECT);
 	many_encode(cache, &many, datums);
 	many_read(cache, &many);
-	PG_RETURN_DATUM(many_build(cache, site, &many, array, PG_GETARG_DATUM(2), PG_ARGISNULL(2)));
+	if (cache->def->nvalues > 1)
+		PG_RETURN_DATUM(many_build_rows(cache, site, &many, array, PG_GETARG_DATUM(2),
+										PG_ARGISNULL(2)));
+	if (!PG_ARGISNULL(2))
+		fallback = many_fallback(cache->def, PG_GETARG_DATUM(2), &fallback_bytes);
+	PG_RETURN_DATUM(many_build(site, &many, array, fallback, fallback_bytes));
 }

@@ -22,13 +22,14 @@ typedef struct ReadSite
 	NrSite		nr;				/* epoch 0 until the rest is resolved */
 	uint64		fingerprint;
 	NrCoerce	key;
+	NrKeyKind	key_kind;
 	int16		byval_len;		/* one value column, pass by value: its bytes; else 0 */
 	bool		is_text;		/* nr_get_text: no output function needed */
 	FmgrInfo	output;			/* nr_get_text */
 	MemoryContext context;
 } ReadSite;
 
-/* Find out everything about this call; "function" tells the two forms apart. */
+/* Find out everything about this call; "typed": the form with a fallback. */
 static pg_noinline ReadSite *
 read_site_resolve(FunctionCallInfo fcinfo, bool typed)
 {
@@ -51,6 +52,7 @@ read_site_resolve(FunctionCallInfo fcinfo, bool typed)
 	context = nr_site_context(fcinfo, &site->context);
 	site->byval_len = (def->nvalues == 1 && def->values[0].typbyval) ? def->values[0].typlen : 0;
 
+	site->key_kind = def->key_kind;
 	/* a key that violates its domain is merely missing, so look it up as its base type */
 	nr_coerce_init(&site->key, context, getBaseType(nr_arg_type(fcinfo, 1)), def->key.basetypid,
 				   -1, def, def->key.attnum);
@@ -97,7 +99,7 @@ read_lookup(FunctionCallInfo fcinfo, ReadSite *site, NrCache **cache, NrKey *key
 	if (unlikely(isnull))
 		return false;
 	*cache = nr_site_again(&site->nr, site->fingerprint, AccessShareLock, ACL_SELECT);
-	nr_key_encode(*cache, datum, key);
+	nr_key_encode_as(site->key_kind, *cache, datum, key);
 	return nr_exec_get(*cache, key, data, bytes);
 }
 

@@ -201,13 +201,7 @@ extern void nr_lifetime_made(Oid relid, TransactionId layout_xid, const NrRegRef
 
 /* ---- sweep (nr_sweep.c) ---- */
 
-/*
- * Free states whose database, relation or layout is gone, where nobody can be
- * using them.  Returns how many.  ERRORs only as catalog access does.
- */
-extern int	nr_sweep(void);
-
-/* The same, once in the life of this backend: for orphans that nobody missed so far. */
+/* nr_sweep(), once in the life of this backend: for orphans that nobody missed so far. */
 extern void nr_sweep_once(void);
 
 /* Bring this backend's hit and miss counts into shared memory. */

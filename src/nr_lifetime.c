@@ -236,8 +236,7 @@ settle_touched(void)
 	{
 		Relation	rel;
 
-		touched[i].exists = false;
-		if (!nr_is_cache(touched[i].relid))
+		if (!locked_exclusively(touched[i].relid) || !nr_is_cache(touched[i].relid))
 			continue;
 		rel = RelationIdGetRelation(touched[i].relid);
 		if (!RelationIsValid(rel))

@@ -217,7 +217,8 @@ report_no_state(const NrCacheDef *def, NrStatus status)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("not enough cache memory to set up cache \"%s\"", def->relname),
-				 errhint("Empty or drop caches that are not needed, or raise \"%s\" and restart the server.",
+				 errdetail("Its log alone takes %u kB.", def->log_bytes / 1024),
+				 errhint("Drop caches that are not needed, lower the option \"log_size\", or raise \"%s\" and restart the server.",
 						 "nr_cache.memory")));
 	elog(ERROR, "could not set up cache \"%s\": status %d", def->relname, (int) status);
 }

@@ -12,7 +12,6 @@
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_foreign_table.h"
 #include "commands/defrem.h"
-#include "nodes/makefuncs.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 

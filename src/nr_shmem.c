@@ -19,6 +19,7 @@
 #include "port/pg_bitutils.h"
 #include "storage/bufmgr.h"
 #include "storage/ipc.h"
+#include "storage/pg_shmem.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
 
@@ -28,6 +29,7 @@
 #define EXTENTS_WANTED_MAX		8192	/* larger memory gets larger extents */
 #define SESSION_BUFFER_BYTES	(16 * 1024)
 #define HUGE_PAGE_BYTES			(2 * 1024 * 1024)
+#define OTHER_SHARED_BYTES		(32 * 1024 * 1024)	/* the server's own, besides buffers: roughly */
 
 static shmem_request_hook_type prev_shmem_request = NULL;
 static shmem_startup_hook_type prev_shmem_startup = NULL;
@@ -156,8 +158,18 @@ fit_settings(const NrGeometry *geo)
 {
 	size_t		entry_max = Min(ds_hash_entry_max(geo->extent_shift),
 								nr_op_bytes_max(geo) - ds_hash_op_bytes(0, 0));
+	int			log_kb_max = Min(nr_guc_memory_mb, 1 << 20) * 128;	/* an eighth */
 	size_t		batch_min;
 
+	if (nr_guc_log_size_kb > log_kb_max)
+	{
+		ereport(LOG,
+				(errmsg("\"%s\" is lowered from %d to %d kB", "nr_cache.log_size",
+						nr_guc_log_size_kb, log_kb_max),
+				 errhint("The log of one cache should not take more than an eighth of \"%s\".",
+						 "nr_cache.memory")));
+		nr_guc_log_size_kb = log_kb_max;
+	}
 	if ((size_t) nr_guc_max_entry_bytes > entry_max)
 	{
 		ereport(LOG,
@@ -213,21 +225,27 @@ total_bytes(const NrGeometry *geo)
 
 /*
  * Would the system give us that much?  A mapping that it refuses would keep the
- * server from starting, so try one of that size beside the shared buffers.
+ * server from starting, so try one of that size together with the shared
+ * buffers and a little for everything else.
  */
 static bool
 memory_is_there(Size bytes)
 {
 	long		pages = sysconf(_SC_PHYS_PAGES);
-	Size		with_buffers = bytes + (Size) NBuffers * BLCKSZ;
+	Size		all = TYPEALIGN64(HUGE_PAGE_BYTES, bytes + (Size) NBuffers * BLCKSZ + OTHER_SHARED_BYTES);
+	int			flags = MAP_SHARED | MAP_ANONYMOUS;
 	void	   *trial;
 
 	if (pages > 0 && bytes / sysconf(_SC_PAGESIZE) >= (Size) pages)
 		return false;
-	trial = mmap(NULL, with_buffers, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+#ifdef MAP_HUGETLB
+	if (huge_pages == HUGE_PAGES_ON)
+		flags |= MAP_HUGETLB;
+#endif
+	trial = mmap(NULL, all, PROT_READ | PROT_WRITE, flags, -1, 0);
 	if (trial == MAP_FAILED)
 		return false;
-	munmap(trial, with_buffers);
+	munmap(trial, all);
 	return true;
 }
 
@@ -340,7 +358,7 @@ shmem_startup(void)
 	nr_registry_lock = &GetNamedLWLockTranche(SHARED_NAME)->lock;
 	if (!found)
 		ereport(LOG,
-				(errmsg("nr_cache: %u replicas on %d NUMA nodes, %d MB each, extents of %d kB",
+				(errmsg("nr_cache: replicas: %u, NUMA nodes: %d, memory of each replica: %d MB, extent: %d kB",
 						geometry.replicas, nnodes, nr_guc_memory_mb,
 						1 << (geometry.extent_shift - 10))));
 }

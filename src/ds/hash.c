@@ -78,6 +78,8 @@ hash_init(NrCopy *copy, const NrCopyConfig *config)
 	root->line_shift = (uint8_t) l.line_shift;
 	root->seg_shift = (uint8_t) (config->extent_shift - l.line_shift);
 	root->line_capacity = (uint16_t) (arg.line_bytes - sizeof(DsHashLine));
+	root->inline_max = root->line_capacity / 2 > DS_HASH_INLINE_MIN ?
+		root->line_capacity / 2 : DS_HASH_INLINE_MIN;
 	root->heap_at = l.heap_at;
 	if (l.root_lines > 0)
 	{
@@ -144,6 +146,7 @@ const NrDispatch ds_hash_dispatch = {
 	.init = hash_init,
 	.dispatch = ds_hash_read,
 	.dispatch_mut = ds_hash_write,
+	.prefetch = ds_hash_prefetch,
 	.need = hash_need,
 	.checksum = ds_hash_checksum,
 	.verify = ds_hash_verify,

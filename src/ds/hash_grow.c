@@ -230,11 +230,13 @@ too_full(const DsHashRoot *root)
 }
 
 static bool
-too_empty(const DsHashRoot *root)
+too_empty(const NrCopy *copy, const DsHashRoot *root)
 {
+	uint32_t	num = copy->table->free_count == 0 ? DS_HASH_SHRINK_TIGHT_NUM : DS_HASH_SHRINK_NUM;
+
 	return root->n_buckets > root->n_min &&
 		root->inline_bytes * DS_HASH_FILL_DEN <
-		(uint64_t) root->n_buckets * root->line_capacity * DS_HASH_SHRINK_NUM;
+		(uint64_t) root->n_buckets * root->line_capacity * num;
 }
 
 void
@@ -243,7 +245,7 @@ ds_hash_adapt(NrCopy *copy, DsHashRoot *root)
 	for (int i = 0; i < DS_HASH_SPLITS_MAX && too_full(root); i++)
 		if (!split(copy, root))
 			return;
-	for (int i = 0; i < DS_HASH_MERGES_MAX && too_empty(root); i++)
+	for (int i = 0; i < DS_HASH_MERGES_MAX && too_empty(copy, root); i++)
 		if (!merge(copy, root))
 			return;
 }

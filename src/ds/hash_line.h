@@ -11,7 +11,8 @@
  * long:	the hash's low 32 bits, NrRef of a block: DsHashLong, key, value.
  *
  * With 8 bytes of line header, a line of 64 bytes holds three entries of two
- * bigints.  An entry is inline when it fits into an empty line.
+ * bigints.  An entry is inline up to half a line, so that lines fill well, or
+ * DS_HASH_INLINE_MIN: a line of 64 bytes takes whatever fits.
  *
  * A line knows when its entries are all alike, as they are in a table of fixed
  * widths.  Then a lookup compares several keys at computed places without a
@@ -29,6 +30,7 @@
 #define DS_HASH_LONG		255
 #define DS_HASH_HEAD_BYTES	2
 #define DS_HASH_LONG_STEP	10
+#define DS_HASH_INLINE_MIN	56
 #define DS_HASH_USED_MAX	248	/* no line holds more, so a step fits a byte and no klen is DS_HASH_LONG */
 
 typedef struct DsHashLong

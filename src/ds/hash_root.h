@@ -29,13 +29,15 @@
 /*
  * Fill, as inline bytes over line capacity: above GROW the table splits a
  * bucket, below SHRINK it merges one.  The gap keeps a table that breathes from
- * doing both in turn.
+ * doing both in turn.  It is narrower while no extent is left: values that have
+ * outgrown their lines need the memory that those lines hold.
  *
  * 5/8 in 64-byte lines of 18-byte entries (bigint to bigint) is 1.94 entries a
  * bucket: 1 lookup in 8 leaves its first line, 38 bytes an entry all in all.
  */
 #define DS_HASH_GROW_NUM	10
 #define DS_HASH_SHRINK_NUM	5
+#define DS_HASH_SHRINK_TIGHT_NUM	8
 #define DS_HASH_FILL_DEN	16
 
 /*
@@ -54,10 +56,10 @@ typedef struct DsHashRoot
 	uint32_t	base;			/* line of bucket 0 */
 	uint8_t		line_shift;
 	uint8_t		seg_shift;		/* log2 of lines in a segment */
-	uint16_t	line_capacity;	/* entry bytes in the first line of a bucket; longest inline entry */
+	uint16_t	line_capacity;	/* entry bytes in the first line of a bucket */
+	uint32_t	inline_max;		/* longest entry that is kept in a line */
 	uint32_t	n_min;			/* buckets of an empty table */
 	uint32_t	heap_at;		/* DsHeap's offset from here */
-	uint32_t	reserved;
 	uint64_t	seed;
 	uint64_t	reserved_line[3];
 
@@ -138,6 +140,7 @@ extern void ds_hash_adapt(NrCopy *copy, DsHashRoot *root);
 
 extern NrStatus ds_hash_read(const NrCopy *copy, const void *op, void *resp);
 extern NrStatus ds_hash_op_check(const NrCopy *copy, const DsHashRoot *root, const NrOpHeader *op);
+extern void ds_hash_prefetch(const NrCopy *copy, const NrOpHeader *op);
 extern NrStatus ds_hash_write(NrCopy *copy, const NrOpHeader *op, NrResponse *resp);
 extern uint64_t ds_hash_checksum(const NrCopy *copy);
 extern const char *ds_hash_verify(const NrCopy *copy);
