@@ -1,0 +1,137 @@
+# nr_cache: a node-replicated lookup cache in PostgreSQL's shared memory.
+#
+# "make help" lists what can be made.  Building needs PostgreSQL's development
+# files (PGXS); setup, test and demo do not need anything beforehand, they
+# install what is missing, and so PGXS is read only for goals that need it.
+
+# ---- what PGXS is told ------------------------------------------------------
+
+MODULE_big = nr_cache
+EXTENSION = nr_cache
+DATA = nr_cache--0.1.sql
+PGFILEDESC = "nr_cache - node-replicated lookup cache"
+
+# This file's own folder, so that a build outside of the source tree
+# (make -f .../Makefile) works too; PGXS's srcdir comes too late for that.
+nr_srcdir := $(patsubst %/,%,$(dir $(firstword $(MAKEFILE_LIST))))
+
+nr_sources := $(sort $(patsubst $(nr_srcdir)/%,%,$(wildcard $(nr_srcdir)/src/*.c \
+	$(nr_srcdir)/src/engine/*.c $(nr_srcdir)/src/ds/*.c)))
+nr_headers := $(wildcard $(nr_srcdir)/src/*.h $(nr_srcdir)/src/engine/*.h \
+	$(nr_srcdir)/src/ds/*.h)
+OBJS = $(nr_sources:.c=.o)
+
+PG_CPPFLAGS = -I$(nr_srcdir)/src -D_GNU_SOURCE
+PG_CFLAGS = -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
+	-Wno-missing-field-initializers -Wno-declaration-after-statement
+SHLIB_LINK =
+
+# with_numa=no builds without libnuma
+ifeq ($(with_numa),no)
+PG_CPPFLAGS += -DNR_NO_NUMA
+else
+SHLIB_LINK += -lnuma
+endif
+
+# NR_TEST_POINTS=1 compiles in the places at which tests stop and kill backends
+ifdef NR_TEST_POINTS
+PG_CPPFLAGS += -DNR_TEST_POINTS
+endif
+
+# NR_BENCH=1 adds what the benchmarks compare with
+ifdef NR_BENCH
+OBJS += bench/nr_bench.o
+$(shell mkdir -p bench)
+endif
+
+ifdef WERROR
+PG_CFLAGS += -Werror
+endif
+
+# Bitcode only when asked for (with_llvm=yes): there is nothing in it for the
+# JIT compiler to win, and without it internal functions need not be exported.
+ifneq ($(with_llvm),yes)
+override with_llvm := no
+PG_CFLAGS += -fvisibility=hidden -DPGDLLEXPORT='__attribute__((visibility("default")))'
+endif
+
+# Suites in alphabetical order, but "basic" first and "check" (nr_check over
+# every cache that the others left behind) last.
+nr_suites := $(sort $(notdir $(basename $(wildcard $(nr_srcdir)/sql/*.sql))))
+REGRESS = $(filter basic,$(nr_suites)) $(filter-out basic check,$(nr_suites)) $(filter check,$(nr_suites))
+REGRESS_OPTS = --inputdir=$(nr_srcdir)
+ISOLATION = $(sort $(notdir $(basename $(wildcard $(nr_srcdir)/test/isolation/specs/*.spec))))
+ISOLATION_OPTS = --inputdir=$(nr_srcdir)/test/isolation --outputdir=output_iso --load-extension=nr_cache
+
+EXTRA_CLEAN = build output_iso tmp_check
+
+# ---- goals that do without PGXS ---------------------------------------------
+
+nr_plain_goals := nr-print-REGRESS nr-print-ISOLATION help setup demo test lint unit stress fuzz regress isolation tap bench
+
+ifeq ($(MAKECMDGOALS),)
+nr_needs_pgxs := yes
+else ifneq ($(filter-out $(nr_plain_goals),$(MAKECMDGOALS)),)
+nr_needs_pgxs := yes
+endif
+
+PG_CONFIG ?= pg_config
+
+ifdef nr_needs_pgxs
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+ifeq ($(wildcard $(PGXS)),)
+$(error PostgreSQL's development files were not found (PG_CONFIG=$(PG_CONFIG)): run "make setup" first)
+endif
+include $(PGXS)
+# Debian builds PostgreSQL without dependency tracking
+$(OBJS) $(OBJS:.o=.bc): $(nr_headers) $(nr_srcdir)/Makefile
+ifdef NR_BENCH
+bench/nr_bench.o: $(nr_srcdir)/src/nr_exec.c $(nr_srcdir)/src/nr_fn_read.c
+endif
+endif
+
+export PG_CONFIG
+
+help:
+	@sed -n 's/^#: \{0,1\}//p' $(nr_srcdir)/Makefile
+
+#: make             build the extension (PG_CONFIG=... picks a PostgreSQL)
+#: make install     install it into that PostgreSQL
+#: make installcheck  pg_regress and isolation tests against a running server
+#:                  with shared_preload_libraries = 'nr_cache'
+#: make clean       remove what was built
+#:
+#: make demo        install what is missing, build, and show the cache at work
+#:                  in a throw-away cluster; then a psql prompt
+#: make test        install what is missing and run every test
+#:
+#: make setup       only install what is missing (apt, where it may)
+#: make lint        rules about the source: includes, edges, unlisted tests
+#: make unit        unit tests of engine and structures, also under sanitizers
+#: make stress      threads under ThreadSanitizer, AddressSanitizer and UBSan
+#:                  (SECONDS_EACH=n: how long for each program, default 5)
+#: make fuzz        bad input to the structures (FUZZ_ROUNDS=n)
+#: make regress     pg_regress in a throw-away cluster, with 1 and 2 replicas
+#: make isolation   isolation specs, likewise
+#: make tap         server tests: restart, kill -9, cancel, standby, limits
+#: make bench       benchmarks, printed as ratios
+#:
+#: Options: WERROR=1, NR_TEST_POINTS=1, NR_BENCH=1, with_numa=no, with_llvm=yes
+
+.PHONY: $(nr_plain_goals)
+
+# for tools/test.sh
+nr-print-REGRESS nr-print-ISOLATION: nr-print-%:
+	@echo $($*)
+
+setup:
+	@$(nr_srcdir)/tools/setup.sh
+
+demo:
+	@$(nr_srcdir)/tools/demo.sh
+
+lint:
+	@$(nr_srcdir)/tools/lint.sh
+
+test unit stress fuzz regress isolation tap bench:
+	@$(nr_srcdir)/tools/test.sh $@

@@ -1,0 +1,244 @@
+/*
+ * fuzz_hash.c
+ *		ds_hash against the reference map, and against raw bytes as operations.
+ *
+ * libFuzzer: clang -DNR_LIBFUZZER -fsanitize=fuzzer,address,undefined, with
+ * src/ds/ (all .c), test/unit/copy_harness.c and copy_reference.c.  Without
+ * NR_LIBFUZZER: fuzz_hash [inputs [first seed]] runs seeded random inputs.
+ *
+ * Two copies with other garbage and places take each operation, so that a
+ * divergence is found as well as a wrong answer.
+ */
+#include "copy_harness.h"
+#include "copy_reference.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define OP_BYTES_MAX 8192
+
+typedef struct Input
+{
+	const uint8_t *at;
+	size_t		left;
+} Input;
+
+static RefMap ref;
+static CopyHarness copy[2];
+
+static void
+fail(const char *what)
+{
+	fprintf(stderr, "fuzz_hash: %s\n", what);
+	abort();
+}
+
+static uint32_t
+take(Input *in, uint32_t bytes)
+{
+	uint32_t	v = 0;
+
+	while (bytes-- > 0 && in->left > 0)
+	{
+		v = v << 8 | *in->at++;
+		in->left--;
+	}
+	return v;
+}
+
+static NrStatus
+apply_both(const void *op, bool *flag)
+{
+	NrResponse	resp[2] = {{0}, {0}};
+	NrStatus	status = harness_apply(&copy[0], op, &resp[0]);
+
+	if (harness_apply(&copy[1], op, &resp[1]) != status || resp[0].flag != resp[1].flag)
+		fail("copies answer differently");
+	*flag = resp[0].flag;
+	return status;
+}
+
+/* Keys from a small space and of all lengths; which bytes they have follows from their number. */
+static size_t
+make_key(Input *in, char *key)
+{
+	uint64_t	seed = take(in, 1);
+	size_t		bytes = take(in, 1);
+
+	if (bytes > 250)
+		bytes = (bytes - 250) * 500 > DS_HASH_KEY_MAX ? DS_HASH_KEY_MAX : (bytes - 250) * 500;
+	else
+		bytes %= 20;
+	for (size_t i = 0; i < bytes; i++)
+		key[i] = (char) harness_random(&seed);
+	return bytes;
+}
+
+static void
+put(Input *in, void *op, uint64_t seed)
+{
+	static char key[DS_HASH_KEY_MAX];
+	static char value[OP_BYTES_MAX];
+	size_t		key_bytes = make_key(in, key);
+	size_t		value_bytes = take(in, 2);
+	uint16_t	flags = (uint16_t) (take(in, 1) % 8);
+	bool		present = ref_get(&ref, key, key_bytes) != NULL;
+	bool		flag;
+	bool		expect;
+	NrStatus	status;
+
+	if (flags > 2)
+		flags = 0;
+	value_bytes = value_bytes > 0xf000 ? value_bytes % 5000 : value_bytes % 70;
+	memset(value, (int) take(in, 1), value_bytes);
+	ds_hash_op_put(op, ds_hash_key(seed, key, key_bytes), key, key_bytes, value, value_bytes, flags);
+	status = apply_both(op, &flag);
+	if (key_bytes + value_bytes > ds_hash_entry_max(copy[0].config.extent_shift))
+	{
+		if (status != NR_TOO_LARGE)
+			fail("too large, and taken");
+		return;
+	}
+	if (status == NR_NO_SPACE)
+		return;
+	expect = flags == DS_HASH_IF_PRESENT ? present : !present;
+	if (status != NR_OK || flag != expect)
+		fail("put");
+	if (flags == 0 || flag)
+		ref_put(&ref, key, key_bytes, value, value_bytes);
+}
+
+static void
+delete(Input *in, void *op, uint64_t seed)
+{
+	static char key[DS_HASH_KEY_MAX];
+	size_t		key_bytes = make_key(in, key);
+	bool		flag;
+
+	ds_hash_op_delete(op, ds_hash_key(seed, key, key_bytes), key, key_bytes);
+	if (apply_both(op, &flag) != NR_OK || flag != ref_delete(&ref, key, key_bytes))
+		fail("delete");
+}
+
+/* Bytes of the input as an operation, exactly as many as it says it has. */
+static void
+raw(Input *in, uint64_t seed)
+{
+	uint32_t	bytes = 40 + take(in, 1) % 64 * 8;
+	uint8_t    *op = malloc(bytes);
+	NrOpHeader *header = (NrOpHeader *) op;
+	DsHashOp   *body = (DsHashOp *) (header + 1);
+	uint32_t	mend = take(in, 1);
+	bool		flag;
+	NrStatus	status;
+
+	for (uint32_t i = 0; i < bytes; i++)
+		op[i] = (uint8_t) take(in, 1);
+	header->bytes = bytes;
+	/* mend some fields, or hardly any input would get past the first check */
+	if (mend & 1)
+		header->code = (uint16_t) (header->code % 4);
+	if (mend & 2)
+		header->flags = (uint16_t) (header->flags % 4);
+	if (mend & 4)
+		header->reserved = 0;
+	if (mend & 8)
+		header->payload_bytes = bytes - 40 - (mend >> 5) % 8;
+	if ((mend & 16) && bytes >= 40 + sizeof(*body))
+	{
+		body->key_bytes %= 64;
+		body->value_bytes = header->payload_bytes - (uint32_t) sizeof(*body) - body->key_bytes;
+		if (sizeof(*body) + (uint64_t) body->key_bytes <= bytes - 40)
+			body->hash = ds_hash_key(seed, body + 1, body->key_bytes);
+	}
+	status = apply_both(op, &flag);
+	if (status == NR_OK && header->code == DS_HASH_TRUNCATE)
+		ref_clear(&ref);
+	else if (status == NR_OK && header->code == DS_HASH_DELETE)
+		ref_delete(&ref, body + 1, body->key_bytes);
+	else if (status == NR_OK && header->code == DS_HASH_PUT && (header->flags == 0 || flag))
+		ref_put(&ref, body + 1, body->key_bytes, (char *) (body + 1) + body->key_bytes, body->value_bytes);
+	free(op);
+}
+
+static void
+check(void)
+{
+	const char *broken = copy[0].dispatch->verify(&copy[0].copy);
+
+	if (!broken)
+		broken = ref_compare(&ref, &copy[0]);
+	if (!broken && copy[0].dispatch->checksum(&copy[0].copy) != copy[1].dispatch->checksum(&copy[1].copy))
+		broken = "checksums differ";
+	if (broken)
+		fail(broken);
+}
+
+extern int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static uint64_t op[(OP_BYTES_MAX + DS_HASH_KEY_MAX) / 8 + 16];
+	Input		in = {data, size};
+	uint32_t	shape = take(&in, 1);
+	uint32_t	extents = 2 + shape / 16 * 8;
+	uint64_t	seed = take(&in, 1);
+
+	for (int i = 0; i < 2; i++)
+		harness_make_hash(&copy[i], 12, extents, 64u << shape % 3, seed, 1 + (uint64_t) i);
+	while (in.left > 0)
+	{
+		uint32_t	what = take(&in, 1);
+		bool		flag;
+
+		if (what < 160)
+			put(&in, op, seed);
+		else if (what < 225)
+			delete(&in, op, seed);
+		else if (what < 250)
+			raw(&in, seed);
+		else if (what < 253)
+		{
+			harness_reclaim(&copy[0]);
+			harness_reclaim(&copy[1]);
+		}
+		else if (what < 254)
+			check();
+		else if (what < 255 && (in.left & 7) == 0)
+		{
+			ds_hash_op_truncate(op);
+			if (apply_both(op, &flag) != NR_OK || flag != (ref.entries > 0))
+				fail("truncate");
+			ref_clear(&ref);
+		}
+	}
+	check();
+	for (int i = 0; i < 2; i++)
+		harness_free(&copy[i]);
+	ref_clear(&ref);
+	return 0;
+}
+
+#ifndef NR_LIBFUZZER
+int
+main(int argc, char **argv)
+{
+	uint64_t	inputs = argc > 1 ? strtoull(argv[1], NULL, 10) : 300;
+	uint64_t	first = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
+
+	for (uint64_t i = first; i < first + inputs; i++)
+	{
+		static uint8_t data[1 << 15];
+		uint64_t	random = i;
+		size_t		size = harness_random(&random) % sizeof(data);
+
+		for (size_t b = 0; b < size; b++)
+			data[b] = (uint8_t) harness_random(&random);
+		LLVMFuzzerTestOneInput(data, size);
+	}
+	printf("fuzz_hash: %llu inputs from seed %llu, all well\n",
+		   (unsigned long long) inputs, (unsigned long long) first);
+	return 0;
+}
+#endif

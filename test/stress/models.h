@@ -1,0 +1,49 @@
+/*
+ * models.h
+ *		Sequential models for the checker: a family of keys, a row of counters, a stack.
+ */
+#ifndef MODELS_H
+#define MODELS_H
+
+#include "lincheck.h"
+
+/*
+ * A family of LC_CELLS keys.  Values are numbers; 0 is "missing".
+ * out[0] of writes is how many operations answered with their flag set.
+ */
+enum
+{
+	LC_GET = 1,					/* cell; out[0]: the value */
+	LC_GET_ALL,					/* out[]: the values */
+	LC_PUT,						/* cell, arg; out[0]: 1 when new */
+	LC_PUT_ALL,					/* arg to all cells; out[0]: how many were new */
+	LC_DELETE,					/* cell; out[0]: 1 when found */
+	LC_DELETE_ALL,				/* out[0]: how many were found */
+	LC_TRUNCATE					/* no answer: it depends on other families */
+};
+
+extern const LcModel lc_family;
+
+/* A row of LC_CELLS counters. */
+enum
+{
+	LC_ADD = 1,					/* cell, arg; out[0]: the new value */
+	LC_ADD_ALL,					/* arg to all cells; out[0]: the new value of the last */
+	LC_READ						/* out[]: the values */
+};
+
+extern const LcModel lc_counters;
+
+/* A stack of at most LC_STACK_MAX numbers. */
+#define LC_STACK_MAX	64
+
+enum
+{
+	LC_PUSH = 1,				/* arg; out[0]: the new depth */
+	LC_POP,						/* out[0]: 1 when there was one, out[1]: the number */
+	LC_TOP						/* out[0]: the depth, out[1]: the top or 0 */
+};
+
+extern const LcModel lc_stack;
+
+#endif							/* MODELS_H */

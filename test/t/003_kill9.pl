@@ -1,0 +1,115 @@
+# kill -9 of a backend inside a combine, a hundred times: the server comes back
+# each time, with empty and sound caches, and nobody ever reads a torn value.
+use strict;
+use warnings FATAL => 'all';
+use IPC::Run;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use NrTest;
+
+my $kills = $ENV{NR_KILLS} || 100;
+my @points = qw(request_pending request_announced combiner_locked request_taken batch_filled
+  batch_appended writer_flag batch_apply batch_applied batch_complete combiner_unlock reader_inside);
+
+srand(4711);
+
+# A value says which key and version it is of and follows from the two, so a
+# torn one is found out.  Versions of a group of ten keys are written as one
+# batch, so they must be seen equal.
+my $definitions = <<'SQL';
+CREATE FUNCTION make_value(k int, version int) RETURNS text LANGUAGE sql IMMUTABLE AS
+$$SELECT version || '|' || repeat(md5(k || ':' || version), 1 + (k * 7 + version) % 30)$$;
+CREATE FUNCTION write_some(version int) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE g int := version % 20;
+BEGIN
+	INSERT INTO c SELECT k, make_value(k, version) FROM generate_series(g * 10, g * 10 + 9) k;
+	PERFORM nr_put('c', 1000 + version % 50, make_value(1000 + version % 50, version));
+	PERFORM nr_delete('c', 1000 + (version * 7) % 50);
+END $$;
+CREATE FUNCTION read_some(g int) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	ks int[] := ARRAY(SELECT generate_series(g * 10, g * 10 + 9));
+	vs text[] := nr_get_many('c', ks, NULL::text);
+	v text;
+BEGIN
+	IF (SELECT count(DISTINCT coalesce(split_part(x, '|', 1), '')) FROM unnest(vs) x) <> 1 THEN
+		RAISE EXCEPTION 'torn batch: %', vs;
+	END IF;
+	FOR i IN 1 .. 10 LOOP
+		IF vs[i] <> make_value(ks[i], split_part(vs[i], '|', 1)::int) THEN
+			RAISE EXCEPTION 'torn value of key %: %', ks[i], vs[i];
+		END IF;
+	END LOOP;
+	FOR k IN 1000 .. 1049 LOOP
+		v := nr_get('c', k);
+		IF v <> make_value(k, split_part(v, '|', 1)::int) THEN
+			RAISE EXCEPTION 'torn value of key %: %', k, v;
+		END IF;
+	END LOOP;
+END $$;
+SQL
+
+my $dir = PostgreSQL::Test::Utils::tempdir;
+append_to_file("$dir/write.sql", "\\set version random(1, 1000000)\nSELECT write_some(:version);\n");
+append_to_file("$dir/read.sql", "\\set g random(0, 19)\nSELECT read_some(:g);\n");
+
+sub round
+{
+	my ($node, $point, $passage) = @_;
+	my ($out, $err) = ('', '');
+
+	my $load = IPC::Run::start(
+		[   'pgbench', '-n', '-c', '4', '-T', '60', '-f', "$dir/write.sql", '-f', "$dir/read.sql",
+			'-d', $node->connstr('postgres') ],
+		'<', \undef, '>', \$out, '2>', \$err,
+		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
+
+	# the victim writes and reads until it is dead
+	my ($rc, $vout, $verr) = $node->psql(
+		'postgres', "SET nr_cache.test_point = '$point:kill9:$passage';
+		DO \$\$ BEGIN FOR i IN 1 .. 100000 LOOP PERFORM write_some(i); PERFORM read_some(i % 20); END LOOP; END \$\$");
+	my $died = $rc == 2;
+
+	$load->finish;
+	my $torn = "$out$err$verr" =~ /torn/;
+	diag("$out$err$verr") if $torn;
+	my $back = $node->poll_query_until('postgres', 'SELECT true');
+	my $sound = $back
+	  && $node->safe_psql(
+		'postgres', "SELECT count(*), nr_check('c') FROM c") eq '0|t'
+	  && $node->safe_psql(
+		'postgres', "SELECT write_some(20); SELECT read_some(0); SELECT count(*), nr_check('c') FROM c") =~ /^(10|11)\|t$/m;
+	return ($died, $torn, $back, $sound);
+}
+
+foreach my $replicas (1, 2)
+{
+	my $node = nr_node("kill$replicas", "nr_cache.replicas = $replicas", "nr_cache.memory = '8MB'",
+		"shared_buffers = '8MB'", "log_min_messages = warning", "max_connections = 20");
+	nr_cache($node, 'c', 'k int, v text');
+	$node->safe_psql('postgres', $definitions);
+	my ($died, $torn, $back, $sound) = (0, 0, 0, 0);
+	my $rounds = int($kills / 2);
+
+	foreach my $i (1 .. $rounds)
+	{
+		my $point = $points[ $i % @points ];
+		my @r = round($node, $point, 1 + int(rand(30)));
+
+		diag("round $i, $point: " . join(' ', map { $_ ? 1 : 0 } @r)) unless $r[0] && !$r[1] && $r[2] && $r[3];
+		$died += $r[0];
+		$torn += $r[1] ? 1 : 0;
+		$back += $r[2] ? 1 : 0;
+		$sound += $r[3] ? 1 : 0;
+		last if !$r[2];
+	}
+	is($died, $rounds, "replicas = $replicas: $rounds backends were killed");
+	is($torn, 0, "replicas = $replicas: no torn value was read");
+	is($back, $rounds, "replicas = $replicas: the server came back each time");
+	is($sound, $rounds, "replicas = $replicas: with an empty cache that works");
+	nr_settled($node, "replicas = $replicas");
+	$node->stop;
+}
+
+done_testing();

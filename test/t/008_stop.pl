@@ -1,0 +1,114 @@
+# What a stopped process can do (docs/ENGINE.md): it holds up its own replica,
+# never another replica's readers; their writers go on until the log is full
+# and then wait, cancellable, with the culprit's pid in nr_logs.
+use strict;
+use warnings FATAL => 'all';
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use NrTest;
+
+my $node = nr_node('stop', 'nr_cache.replicas = 2', 'max_connections = 40');
+nr_cache($node, 'c', 'k int, v text', "log_size '64kB'");
+$node->safe_psql('postgres', "INSERT INTO c SELECT i, 'old' FROM generate_series(1, 100) i");
+
+# Sessions by replica; two of each.
+my @on = ([], []);
+my @all;
+while (@{ $on[0] } < 3 || @{ $on[1] } < 3)
+{
+	my $p = $node->background_psql('postgres', on_error_stop => 0);
+	my ($pid, $replica) = split /\|/, $p->query(
+		"SELECT nr_get('c', 1) \\g /dev/null\nSELECT pid, replica FROM nr_tokens WHERE pid = pg_backend_pid()");
+	push @{ $on[$replica] }, { psql => $p, pid => $pid };
+	push @all, $p;
+	BAIL_OUT('sessions do not spread over replicas') if @all > 20;
+}
+
+# Run a query; returns output and errors.
+sub ask
+{
+	my ($s, $sql) = @_;
+	$s->{psql}{stderr} = '';
+	my $out = $s->{psql}->query($sql);
+	return ($out, $s->{psql}{stderr});
+}
+
+# Send a query and do not wait for its end.
+sub send_query
+{
+	my ($s, $sql) = @_;
+	$s->{psql}{stderr} = '';
+	$s->{psql}->query_until(qr/sent/, "\\echo sent\n$sql;\n");
+	return;
+}
+
+my $canceled = qr/canceling statement due to statement timeout/;
+my ($victim, $r0, $w0) = @{ $on[0] };
+my ($r1, $w1, $x1) = @{ $on[1] };
+ask($_, 'SET statement_timeout = 2000') foreach $r0, $w0, $r1, $w1, $x1;
+
+foreach my $case (
+	[ 'a reader stopped inside', 'reader_inside', "SELECT nr_get('c', 1)" ],
+	[ 'a combiner stopped mid-batch', 'batch_apply', "SELECT nr_put('c', 0, 'new'::text)" ])
+{
+	my ($name, $point, $sql) = @$case;
+	my ($out, $err);
+
+	ask($victim, "SET nr_cache.test_point = '$point:stop'");
+	send_query($victim, $sql);
+	ok(stopped($victim->{pid}), "$name: it is stopped");
+
+	# the other replica
+	($out, $err) = ask($r1, "SELECT count(nr_get('c', i)) FROM generate_series(1, 100) i");
+	is("$out$err", '100', "$name: the other replica's readers go on");
+	($out, $err) = ask($w1, "SELECT nr_put('c', 1, '$point'::text)");
+	is("$out$err", 'f', "$name: so do its writers");
+	($out, $err) = ask($r1, "SELECT nr_get('c', 1)");
+	is("$out$err", $point, "$name: and its readers see what they write");
+
+	# until the log is full
+	ask($w1, 'SET statement_timeout = 0');
+	send_query($w1, "SELECT count(nr_put('c', 10 + i % 50, 'full$point'::text)) FROM generate_series(1, 1000000) i");
+	ok( $node->poll_query_until('postgres',
+			"SELECT waiting_for IS NOT NULL FROM nr_tokens WHERE pid = $w1->{pid}"),
+		"$name: they wait once the log is full");
+	ok( $node->poll_query_until('postgres',
+			"SELECT laggard = 0 AND laggard_pid = $victim->{pid} FROM nr_logs WHERE cache = 'c'::regclass"),
+		"$name: nr_logs names the culprit")
+	  or diag(nr_state($node));
+	($out, $err) = ask($r1, "SELECT count(nr_get('c', i)) FROM generate_series(1, 100) i");
+	is("$out$err", '100', "$name: readers beside them still go on");
+	($out, $err) = ask($x1, "SELECT nr_put('c', 2, 'never'::text)");
+	like($err, $canceled, "$name: a writer that waits for log space can be cancelled");
+	($out, $err) = ask($r1, "SELECT nr_get('c', 2)");
+	is("$out$err", 'old', "$name: and then nothing happened");
+
+	# the same replica
+	($out, $err) = ask($r0, "SELECT nr_get('c', 1)");
+	like($err, $canceled, "$name: new readers of its replica wait, and can be cancelled");
+	($out, $err) = ask($w0, "SELECT nr_put('c', 3, 'never'::text)");
+	like($err, $canceled, "$name: writers of its replica wait, and can be cancelled");
+
+	$node->safe_psql('postgres', "SELECT pg_cancel_backend($w1->{pid})");
+	ok( $node->poll_query_until('postgres',
+			"SELECT state = 'idle' FROM pg_stat_activity WHERE pid = $w1->{pid}"),
+		"$name: so can the one that filled the log");
+
+	kill 'CONT', $victim->{pid};
+	ask($victim, "RESET nr_cache.test_point");
+	ask($w1, 'SET statement_timeout = 2000');
+	foreach my $s ($victim, $r0, $w0, $r1, $w1)
+	{
+		($out, $err) = ask($s, "SELECT nr_get('c', 1), nr_get('c', 3)");
+		$out =~ s/.*\n//s;
+		is($out, "$point|old", "$name: after SIGCONT everybody goes on");
+	}
+	($out, $err) = ask($w0, "SELECT nr_put('c', 4, '$point'::text)");
+	is("$out$err", 'f', "$name: writers too");
+	nr_settled($node, $name);
+}
+
+kill 'CONT', $victim->{pid};
+$_->quit foreach @all;
+done_testing();

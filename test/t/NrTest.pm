@@ -1,0 +1,127 @@
+# NrTest: what the server tests share.
+package NrTest;
+
+use strict;
+use warnings FATAL => 'all';
+
+use Exporter 'import';
+use IPC::Run;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+our @EXPORT = qw(nr_node nr_cache nr_error nr_settled nr_state start_psql finish_psql stopped);
+
+# A running node with nr_cache preloaded; further arguments are lines of configuration.
+sub nr_node
+{
+	my ($name, @conf) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	$node->init(allows_streaming => 1);
+	$node->append_conf(
+		'postgresql.conf', join("\n",
+			"shared_preload_libraries = 'nr_cache'",
+			"nr_cache.memory = '32MB'",
+			"fsync = off", "restart_after_crash = on", @conf, ''));
+	$node->start;
+	$node->safe_psql('postgres', 'CREATE EXTENSION nr_cache');
+	return $node;
+}
+
+# Make a cache of that name and these columns; further options as given.
+sub nr_cache
+{
+	my ($node, $name, $columns, $more) = @_;
+
+	$more = defined $more ? ", $more" : '';
+	$node->safe_psql('postgres',
+		"CREATE FOREIGN TABLE $name ($columns) SERVER nr_cache "
+		  . "OPTIONS (scheme 'nr', visibility 'immediate'$more)");
+	return;
+}
+
+# A statement must fail with that SQLSTATE and messages (message, detail and hint together) like these.
+sub nr_error
+{
+	my ($node, $sql, $state, $pattern, $name) = @_;
+	my ($rc, $out, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\n$sql");
+
+	like($err // '', qr/ERROR:  $state:/, "$name: SQLSTATE $state");
+	like($err // '', $pattern, "$name: message");
+	return $err;
+}
+
+# After trouble: every token belongs to a live process and waits for nothing,
+# no combiner is left, and all caches are sound.
+sub nr_settled
+{
+	my ($node, $name) = @_;
+
+	ok( $node->poll_query_until(
+			'postgres',
+			"SELECT count(*) = 0 FROM nr_tokens t LEFT JOIN pg_stat_activity a USING (pid)
+			  WHERE t.pid IS NOT NULL AND a.pid IS NULL"),
+		"$name: tokens of processes that are gone came back");
+	is( $node->safe_psql(
+			'postgres',
+			"SELECT count(*) FROM nr_tokens WHERE waiting_for IS NOT NULL AND pid <> pg_backend_pid()"),
+		'0', "$name: nobody waits");
+	is($node->safe_psql('postgres', "SELECT count(*) FROM nr_replicas WHERE combiner_pid IS NOT NULL"),
+		'0', "$name: no combiner lock is held");
+	is( $node->safe_psql(
+			'postgres',
+			"SELECT coalesce(bool_and(nr_check(ftrelid::regclass)), true) FROM pg_foreign_table"),
+		't', "$name: nr_check holds for every cache");
+	return;
+}
+
+# What the views say, for diag when something is not as it should be.
+sub nr_state
+{
+	my ($node) = @_;
+
+	return join("\n", map { $node->safe_psql('postgres', "\\x\nSELECT * FROM $_") } qw(nr_logs nr_replicas nr_tokens));
+}
+
+# A psql that runs statements in the background; give the result to finish_psql.
+# Each of @sql goes in a -c of its own, so that they are statements of their own.
+sub start_psql
+{
+	my ($node, @sql) = @_;
+	my $p = { out => '', err => '' };
+
+	$p->{run} = IPC::Run::start(
+		[ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=0', '-d', $node->connstr('postgres'), map { ('-c', $_) } @sql ],
+		'<', \undef, '>', \$p->{out}, '2>', \$p->{err},
+		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
+	return $p;
+}
+
+# Wait for its end; returns what it printed and its errors.
+sub finish_psql
+{
+	my ($p) = @_;
+
+	$p->{run}->finish;
+	chomp $p->{out};
+	return ($p->{out}, $p->{err});
+}
+
+# Wait until a process is stopped (SIGSTOP).
+sub stopped
+{
+	my ($pid) = @_;
+
+	foreach (1 .. 100 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		open(my $f, '<', "/proc/$pid/stat") or return 0;
+		my $stat = <$f>;
+		close $f;
+		return 1 if $stat =~ /\) T /;
+		select(undef, undef, undef, 0.01);
+	}
+	return 0;
+}
+
+1;

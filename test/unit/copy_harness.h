@@ -1,0 +1,63 @@
+/*
+ * copy_harness.h
+ *		A copy of a sequential structure without the engine: extents in malloc'd
+ *		memory, grants as the engine makes them.
+ *
+ * Logical extents are mapped to physical ones in an order that depends on the
+ * shuffle seed, and every extent is filled with garbage that depends on it when
+ * it is granted: two copies that get the same operations and still agree
+ * cannot depend on either.
+ */
+#ifndef COPY_HARNESS_H
+#define COPY_HARNESS_H
+
+#include "ds/hash.h"
+#include "engine/dispatch.h"
+
+typedef struct CopyHarness
+{
+	NrCopy		copy;
+	NrCopyConfig config;
+	const NrDispatch *dispatch;	/* NULL: the test uses the extents itself */
+	char	   *memory;
+	uint32_t   *physical;		/* stack of physical extents that are not mapped */
+	uint32_t	physical_count;
+	uint64_t	random;
+	uint32_t	granted_max;	/* most extents one apply took; must stay within need() */
+} CopyHarness;
+
+/* Deterministic random numbers (splitmix64). */
+extern uint64_t harness_random(uint64_t *state);
+
+/* A fresh copy, made by dispatch->init. "root_bytes" is used when dispatch is NULL. */
+extern void harness_make(CopyHarness *h, const NrDispatch *dispatch, const NrCopyConfig *config,
+						 size_t root_bytes, uint64_t shuffle);
+extern void harness_free(CopyHarness *h);
+
+/* A ds_hash table. */
+extern void harness_make_hash(CopyHarness *h, uint32_t extent_shift, uint32_t extents_max,
+							  uint32_t line_bytes, uint64_t seed, uint64_t shuffle);
+
+/* Map so many extents as free ones; fewer when the quota is used up. Returns how many. */
+extern uint32_t harness_grant(CopyHarness *h, uint32_t n);
+
+/* Unmap all extents that are free. */
+extern void harness_reclaim(CopyHarness *h);
+
+/* Extents in use, root included. */
+extern uint32_t harness_in_use(const CopyHarness *h);
+
+/* Grant what the operation needs, and apply it. */
+extern NrStatus harness_apply(CopyHarness *h, const NrOpHeader *op, NrResponse *resp);
+
+/* ds_hash operations; "flag" may be NULL. */
+extern NrStatus harness_put(CopyHarness *h, const void *key, size_t key_bytes,
+							const void *value, size_t value_bytes, uint16_t flags, bool *flag);
+extern NrStatus harness_delete(CopyHarness *h, const void *key, size_t key_bytes, bool *flag);
+extern NrStatus harness_truncate(CopyHarness *h, bool *flag);
+
+/* Value length, or -1: missing. Up to "capacity" bytes of it are in "out". */
+extern int64_t harness_get(const CopyHarness *h, const void *key, size_t key_bytes, void *out, uint32_t capacity);
+extern DsHashStat harness_stat(const CopyHarness *h);
+
+#endif							/* COPY_HARNESS_H */

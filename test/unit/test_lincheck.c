@@ -1,0 +1,226 @@
+/*
+ * test_lincheck.c
+ *		The checker itself: what it must reject and what it must not.
+ *
+ * Besides small histories written down here, long ones are made by playing a
+ * model with random overlaps; then one answer is falsified.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "lincheck.h"
+#include "models.h"
+#include "tap.h"
+#include "thread_host.h"
+
+#define N(a) (sizeof(a) / sizeof((a)[0]))
+
+static void
+expect(LcVerdict want, const LcModel *m, const LcOp *ops, size_t n, const char *what)
+{
+	LcVerdict	got = lc_check(m, ops, n, want == LC_LINEARIZABLE);
+
+	tap_ok(got == want, "%s %s", want == LC_LINEARIZABLE ? "accepts" : "rejects", what);
+}
+
+/* inv, res, thread, kind, cell, n, arg, out */
+static void
+test_family(void)
+{
+	static const LcOp sequential[] = {
+		{1, 2, 0, LC_PUT, 0, 0, 7, {1}},
+		{3, 4, 1, LC_GET, 0, 0, 0, {7}},
+		{5, 6, 0, LC_DELETE, 0, 0, 0, {1}},
+		{7, 8, 1, LC_GET, 0, 0, 0, {0}},
+	};
+	static const LcOp overlap_old[] = {
+		{1, 2, 0, LC_PUT, 0, 0, 7, {1}},
+		{3, 9, 0, LC_PUT, 0, 0, 8, {0}},
+		{4, 5, 1, LC_GET, 0, 0, 0, {7}},
+		{6, 7, 1, LC_GET, 0, 0, 0, {8}},
+	};
+	static const LcOp went_back[] = {
+		{1, 2, 0, LC_PUT, 0, 0, 7, {1}},
+		{3, 9, 0, LC_PUT, 0, 0, 8, {0}},
+		{4, 5, 1, LC_GET, 0, 0, 0, {8}},
+		{6, 7, 2, LC_GET, 0, 0, 0, {7}},
+	};
+	static const LcOp stale[] = {
+		{1, 2, 0, LC_PUT, 0, 0, 7, {1}},
+		{3, 4, 0, LC_PUT, 0, 0, 8, {0}},
+		{5, 6, 1, LC_GET, 0, 0, 0, {7}},
+	};
+	static const LcOp never_written[] = {
+		{1, 9, 0, LC_PUT, 0, 0, 7, {1}},
+		{2, 8, 1, LC_GET, 0, 0, 0, {5}},
+	};
+	static const LcOp both_new[] = {
+		{1, 9, 0, LC_PUT, 0, 0, 7, {1}},
+		{2, 8, 1, LC_PUT, 0, 0, 8, {1}},
+	};
+	static const LcOp lost_put[] = {
+		{1, 2, 0, LC_PUT, 0, 0, 7, {1}},
+		{3, 4, 1, LC_DELETE, 0, 0, 0, {0}},
+	};
+
+	expect(LC_LINEARIZABLE, &lc_family, sequential, N(sequential), "one call after the other");
+	expect(LC_LINEARIZABLE, &lc_family, overlap_old, N(overlap_old), "old, then new, during a put");
+	expect(LC_VIOLATION, &lc_family, went_back, N(went_back), "new, then old, during a put");
+	expect(LC_VIOLATION, &lc_family, stale, N(stale), "a stale read");
+	expect(LC_VIOLATION, &lc_family, never_written, N(never_written), "a value that nobody wrote");
+	expect(LC_VIOLATION, &lc_family, both_new, N(both_new), "two puts that both found the key missing");
+	expect(LC_VIOLATION, &lc_family, lost_put, N(lost_put), "a put that is not there");
+	expect(LC_LINEARIZABLE, &lc_family, NULL, 0, "nothing");
+}
+
+static void
+test_batches(void)
+{
+	static const LcOp whole[] = {
+		{1, 2, 0, LC_PUT_ALL, 0, 0, 7, {4}},
+		{3, 9, 0, LC_PUT_ALL, 0, 0, 8, {0}},
+		{4, 5, 1, LC_GET_ALL, 0, 0, 0, {7, 7, 7, 7}},
+		{6, 7, 1, LC_GET_ALL, 0, 0, 0, {8, 8, 8, 8}},
+	};
+	static const LcOp torn[] = {
+		{1, 2, 0, LC_PUT_ALL, 0, 0, 7, {4}},
+		{3, 9, 0, LC_PUT_ALL, 0, 0, 8, {0}},
+		{4, 5, 1, LC_GET_ALL, 0, 0, 0, {8, 8, 7, 7}},
+	};
+	static const LcOp torn_gets[] = {
+		{1, 2, 0, LC_PUT_ALL, 0, 0, 7, {4}},
+		{3, 9, 0, LC_PUT_ALL, 0, 0, 8, {0}},
+		{4, 5, 1, LC_GET, 0, 0, 0, {8}},
+		{6, 7, 1, LC_GET, 3, 0, 0, {7}},
+	};
+
+	expect(LC_LINEARIZABLE, &lc_family, whole, N(whole), "batches seen whole");
+	expect(LC_VIOLATION, &lc_family, torn, N(torn), "a torn batch");
+	expect(LC_VIOLATION, &lc_family, torn_gets, N(torn_gets), "a batch torn between two reads");
+}
+
+static void
+test_counters(void)
+{
+	static const LcOp good[] = {
+		{1, 6, 0, LC_ADD, 0, 0, 1, {2}},
+		{2, 5, 1, LC_ADD, 0, 0, 1, {1}},
+		{3, 9, 2, LC_READ, 0, 0, 0, {1}},
+	};
+	static const LcOp lost[] = {
+		{1, 6, 0, LC_ADD, 0, 0, 1, {1}},
+		{2, 5, 1, LC_ADD, 0, 0, 1, {1}},
+	};
+	static const LcOp twice[] = {
+		{1, 2, 0, LC_ADD, 0, 0, 1, {1}},
+		{3, 4, 1, LC_READ, 0, 0, 0, {2}},
+	};
+
+	expect(LC_LINEARIZABLE, &lc_counters, good, N(good), "two additions, answered in log order");
+	expect(LC_VIOLATION, &lc_counters, lost, N(lost), "a lost update");
+	expect(LC_VIOLATION, &lc_counters, twice, N(twice), "an update applied twice");
+}
+
+static void
+test_stack(void)
+{
+	static const LcOp good[] = {
+		{1, 8, 0, LC_PUSH, 0, 0, 5, {1}},
+		{2, 7, 1, LC_PUSH, 0, 0, 6, {2}},
+		{9, 10, 0, LC_POP, 0, 0, 0, {1, 6}},
+		{11, 12, 1, LC_TOP, 0, 0, 0, {1, 5}},
+	};
+	static const LcOp twice[] = {
+		{1, 2, 0, LC_PUSH, 0, 0, 5, {1}},
+		{3, 8, 0, LC_POP, 0, 0, 0, {1, 5}},
+		{4, 7, 1, LC_POP, 0, 0, 0, {1, 5}},
+	};
+
+	expect(LC_LINEARIZABLE, &lc_stack, good, N(good), "pushes and pops");
+	expect(LC_VIOLATION, &lc_stack, twice, N(twice), "one number popped twice");
+}
+
+/* A history of n calls by "threads" threads, each taking effect somewhere between its two times. */
+static size_t
+play(LcOp *ops, size_t n, uint32_t threads, uint64_t *random)
+{
+	uint64_t	state[LC_CELLS] = {0};
+	uint64_t	last[LC_THREADS_MAX] = {0};
+	size_t		made = 0;
+
+	/* call i takes effect at 1000 * (i + 1) */
+	for (size_t i = 0; i < n; i++)
+	{
+		LcOp	   *op = &ops[made];
+		uint64_t	now = 1000 * (i + 1);
+		uint32_t	t = (uint32_t) (th_random(random) % threads);
+
+		if (last[t] >= now)
+			continue;
+		memset(op, 0, sizeof(*op));
+		op->thread = t;
+		op->inv = now - th_random(random) % 5000 % (now - last[t]);
+		op->res = now + 1 + th_random(random) % 5000;
+		last[t] = op->res;
+		op->kind = (uint32_t) (LC_GET + th_random(random) % 7);
+		op->cell = (uint32_t) (th_random(random) % LC_CELLS);
+		op->arg = i + 1;
+		/* try answers: counts are 0 .. 4, reads are the state itself */
+		if (op->kind == LC_GET)
+			op->out[0] = state[op->cell];
+		else if (op->kind == LC_GET_ALL)
+			memcpy(op->out, state, sizeof(state));
+		else
+			for (uint64_t flags = 0; flags <= LC_CELLS; flags++)
+			{
+				uint64_t	before[LC_CELLS];
+
+				memcpy(before, state, sizeof(state));
+				op->out[0] = flags;
+				if (lc_family.step(state, op))
+					break;
+				memcpy(state, before, sizeof(state));
+			}
+		made++;
+	}
+	return made;
+}
+
+static void
+test_random(void)
+{
+	uint64_t	random = 4711;
+	LcOp	   *ops = malloc(3000 * sizeof(LcOp));
+	uint32_t	wrong = 0,
+				missed = 0,
+				seeded = 0;
+
+	for (int round = 0; round < 60; round++)
+	{
+		size_t		n = play(ops, 3000, 2 + round % 7, &random);
+		size_t		victim;
+
+		wrong += lc_check(&lc_family, ops, n, true) != LC_LINEARIZABLE;
+		/* falsify a read: a value that was overwritten long ago, or will only be written later */
+		for (victim = n / 2; ops[victim].kind != LC_GET; victim++)
+			;
+		ops[victim].out[0] = round % 2 ? n / 4 : 3000;
+		seeded++;
+		missed += lc_check(&lc_family, ops, n, false) != LC_VIOLATION;
+	}
+	tap_ok(wrong == 0, "accepts 60 long random histories");
+	tap_ok(missed == 0, "rejects all %u with one false answer in them", seeded);
+	free(ops);
+}
+
+int
+main(void)
+{
+	th_watchdog(120);
+	test_family();
+	test_batches();
+	test_counters();
+	test_stack();
+	test_random();
+	return tap_done();
+}

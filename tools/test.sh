@@ -1,0 +1,275 @@
+#!/usr/bin/env bash
+# test.sh WHAT: run tests; "test" runs all of them.
+#
+#	lint unit stress fuzz regress isolation tap bench | test
+#
+# Prints a line for each test as it ends, what went wrong in full, and as the
+# last line "N passed, N failed".
+set -uo pipefail
+. "$(dirname "$0")/lib.sh"
+
+passed=0
+failed=0
+failures=()
+
+# ok / not_ok NAME [seconds]; log of a failure on stdin
+ok() {
+	passed=$((passed + 1))
+	nr_say "ok      $1"
+}
+
+not_ok() {
+	failed=$((failed + 1))
+	failures+=("$1")
+	nr_say "FAILED  $1"
+	sed 's/^/        | /' | tail -${NR_LOG_LINES:-60}
+}
+
+# try NAME COMMAND...: one test; its output is shown when it fails.
+try() {
+	local name=$1 log
+	shift
+	log=$nr_build/log/$(tr -c 'A-Za-z0-9_.\n-' '_' <<<"$name").log
+	mkdir -p "$nr_build/log"
+	if "$@" >"$log" 2>&1 && ! grep -qE '^not ok|^[ ]*Bail out' "$log"; then
+		ok "$name"
+	else
+		# of a TAP test what failed, and the end; of everything else the end
+		not_ok "$name" < <(
+			awk '/^not ok|^Bail out/ { n = 12 } /^ok/ { n = 0 } n-- > 0' "$log" | head -40
+			tail -n 20 "$log")
+		return 1
+	fi
+}
+
+# ---- engine and structures ----------------------------------------------------
+
+# compile KIND MODE: false when that failed or there is nothing
+compile() {
+	local n
+	n=$(make -s -f "$nr_root/tools/ctests.mk" KIND="$1" list | wc -w)
+	[ "$n" -gt 0 ] || return 1
+	nr_say "compiling $n $1 programs ($2)"
+	try "compile $1 $2" make -s -k -j "$(nproc)" -f "$nr_root/tools/ctests.mk" \
+		KIND="$1" MODE="$2" OUT="$nr_build/c-$2"
+}
+
+# Sanitizers: any finding ends the program, and nothing is suppressed.
+export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+
+# programs KIND MODE ARGUMENT...: run what compile made
+programs() {
+	local kind=$1 mode=$2 p
+	shift 2
+	for p in $(make -s -f "$nr_root/tools/ctests.mk" KIND="$kind" list); do
+		if [ -x "$nr_build/c-$mode/bin/$p" ]; then
+			try "$kind $mode $p" timeout -k 10 "${NR_PROGRAM_TIMEOUT:-300}" "$nr_build/c-$mode/bin/$p" "$@"
+		else
+			not_ok "$kind $mode $p" <<<"it was not compiled"
+		fi
+	done
+}
+
+unit() {
+	compile unit plain
+	programs unit plain
+	compile unit asan
+	programs unit asan
+}
+
+stress() {
+	compile stress tsan
+	programs stress tsan "${SECONDS_EACH:-5}"
+	compile stress asan
+	programs stress asan "${SECONDS_EACH:-5}"
+}
+
+fuzz() {
+	compile fuzz asan
+	programs fuzz asan "${FUZZ_ROUNDS:-20000}" "${FUZZ_SEED:-1}"
+}
+
+bench() {
+	compile bench bench || true
+	local p
+	for p in $(make -s -f "$nr_root/tools/ctests.mk" KIND=bench list); do
+		"$nr_build/c-bench/bin/$p" || not_ok "bench $p" <<<""
+	done
+	if compgen -G "$nr_root/bench/bench_*.sh" >/dev/null; then
+		install bench NR_BENCH=1 || return
+		for p in "$nr_root"/bench/bench_*.sh; do
+			nr_say "$(basename "$p")"
+			(. "$p") || not_ok "$(basename "$p")" <<<""
+		done
+	fi
+}
+
+# ---- the server ---------------------------------------------------------------
+
+# install FLAVOUR [make variables...]
+installed=
+install() {
+	[ "$installed" != "$1" ] || return 0
+	installed=$1
+	nr_say "building the extension ($1)"
+	if nr_install "$@" WERROR=1 2>"$nr_work/build-errors"; then
+		ok "build $1"
+	else
+		not_ok "build $1" <"$nr_work/build-errors"
+		installed=
+		return 1
+	fi
+}
+
+# Test files where the server's user can read and write them.
+copy_tests() {
+	rm -rf "$nr_work/src"
+	mkdir -p "$nr_work/src"
+	cp -r "$nr_root"/{sql,expected,test,Makefile} "$nr_work/src/"
+	chmod -R u+rwX,go+rX "$nr_work/src"
+	[ "$(id -u)" != 0 ] || chown -R "$nr_server_user" "$nr_work/src"
+}
+
+# start NAME [setting...]: a cluster; a failure to start is a failed test
+start() {
+	nr_cluster "$@" 2>"$nr_work/start-errors" || {
+		not_ok "start $1" <"$nr_work/start-errors"
+		return 1
+	}
+}
+
+# What a pg_regress printed, test by test.  RUN NAME, LOG, its outputdir
+count_regress() {
+	local run=$1 log=$2 out=$3 line t any=
+	rm -rf "$nr_build/log/$run"
+	mkdir -p "$nr_build/log/$run"
+	cp -r "$log" "$out"/. "$nr_build/log/$run/"
+	while read -r line; do
+		case $line in
+			test\ *\ ...\ ok*) t=${line#test } && ok "$run ${t%% *}" && any=1 ;;
+			test\ *\ ...\ FAILED* | test\ *\ ...\ failed*)
+				t=${line#test }
+				t=${t%% *}
+				any=1
+				not_ok "$run $t" < <(awk -v t="/$t.out" 'index($0, "diff ") == 1 { on = index($0, t) > 0 } on' \
+					"$out/regression.diffs" 2>/dev/null)
+				;;
+		esac
+	done <"$log"
+	[ -n "$any" ] || not_ok "$run" <"$log"
+}
+
+# After a suite: nr_check on every cache of every database.
+check_all() {
+	local db n
+	for db in $(psql -XAtc "SELECT datname FROM pg_database WHERE datallowconn AND datname <> 'template1'"); do
+		[ "$(psql -XAt -d "$db" -c "SELECT count(*) FROM pg_extension WHERE extname = 'nr_cache'")" = 1 ] || continue
+		try "$1 nr_check in database $db" psql -XAt -v ON_ERROR_STOP=1 -d "$db" -f "$nr_root/tools/check_all.sql"
+	done
+}
+
+make_variable() {
+	make -s -C "$nr_work/src" PG_CONFIG="$nr_pg_config" "nr-print-$1"
+}
+
+regress() {
+	local replicas suites log=$nr_work/regress.log
+	install product || return
+	copy_tests
+	suites=$(make_variable REGRESS)
+	for replicas in 1 2; do
+		nr_say "pg_regress with nr_cache.replicas = $replicas"
+		start "regress$replicas" "nr_cache.replicas = $replicas" "max_prepared_transactions = 5" || continue
+		nr_as mkdir -p "$nr_work/run/out$replicas"
+		# shellcheck disable=SC2086
+		nr_as "$nr_pgxs_dir/test/regress/pg_regress" --bindir="$nr_bin" --inputdir="$nr_work/src" \
+			--outputdir="$nr_work/run/out$replicas" --dbname=contrib_regression $suites >"$log" 2>&1
+		count_regress "regress($replicas)" "$log" "$nr_work/run/out$replicas"
+		check_all "regress($replicas)"
+		server_ok "regress($replicas)" "regress$replicas"
+		nr_cluster_stop "regress$replicas"
+	done
+}
+
+isolation() {
+	local replicas specs log=$nr_work/isolation.log
+	install product || return
+	copy_tests
+	specs=$(make_variable ISOLATION)
+	for replicas in 1 2; do
+		nr_say "isolation with nr_cache.replicas = $replicas"
+		start "isolation$replicas" "nr_cache.replicas = $replicas" || continue
+		nr_as mkdir -p "$nr_work/run/iso$replicas"
+		# shellcheck disable=SC2086
+		nr_as "$nr_pgxs_dir/test/isolation/pg_isolation_regress" --bindir="$nr_bin" \
+			--inputdir="$nr_work/src/test/isolation" --outputdir="$nr_work/run/iso$replicas" \
+			--dbname=isolation_regression --load-extension=nr_cache $specs >"$log" 2>&1
+		count_regress "isolation($replicas)" "$log" "$nr_work/run/iso$replicas"
+		check_all "isolation($replicas)"
+		server_ok "isolation($replicas)" "isolation$replicas"
+		nr_cluster_stop "isolation$replicas"
+	done
+}
+
+# No crash hides behind tests that pass.
+server_ok() {
+	if grep -aE 'PANIC|TRAP|was terminated by signal' "$nr_work/run/$2.log" >"$nr_work/panic"; then
+		not_ok "$1 server log" <"$nr_work/panic"
+	else
+		ok "$1 server log"
+	fi
+}
+
+tap() {
+	local t name
+	install faults NR_TEST_POINTS=1 || return
+	copy_tests
+	for t in $(cd "$nr_root/test/t" && ls ./*.pl 2>/dev/null); do
+		name=$(basename "$t" .pl)
+		[ -z "${TAP_TESTS:-}" ] || [[ " $TAP_TESTS " == *" $name "* ]] || continue
+		nr_say "running $name"
+		nr_as mkdir -p "$nr_work/run/tap"
+		try "tap $name" nr_as env -u PGHOST -u PGPORT -u PGUSER -u PGDATABASE \
+			PATH="$nr_bin:$PATH" TESTDIR="$nr_work/run/tap" PG_REGRESS="$nr_pgxs_dir/test/regress/pg_regress" \
+			NR_TEST_SOURCE="$nr_work/src" TMPDIR="$nr_work/run" \
+			timeout -k 10 "${NR_TAP_TIMEOUT:-400}" \
+			perl -I "$nr_pgxs_dir/test/perl" -I "$nr_work/src/test/t" "$nr_work/src/test/t/$name.pl"
+		nr_as rm -rf "$nr_work/run/tap"
+	done
+}
+
+# ---- all ----------------------------------------------------------------------
+
+lint() {
+	local log line
+	while IFS= read -r line; do
+		case $line in
+			"lint: ok: "*) ok "lint ${line#lint: ok: }" ;;
+			"lint: "*" passed, "*) ;;
+			"lint: "*) not_ok "lint ${line#lint: }" </dev/null ;;
+			*) printf '        |%s\n' "$line" ;;
+		esac
+	done < <("$nr_root/tools/lint.sh")
+}
+
+what=${1:-test}
+case $what in
+	lint | unit | stress | fuzz | regress | isolation | tap | bench) steps=$what ;;
+	test) steps="lint unit fuzz stress regress isolation tap" ;;
+	*) nr_die "unknown: $what" ;;
+esac
+
+"$nr_root/tools/setup.sh" || exit 1
+nr_make_work
+nr_build_dir
+for step in $steps; do
+	nr_say "== $step"
+	$step
+done
+
+if [ "$what" != bench ]; then
+	[ $failed = 0 ] || printf 'failed: %s\n' "${failures[@]}"
+	printf '%d passed, %d failed\n' "$passed" "$failed"
+fi
+[ $failed = 0 ]
