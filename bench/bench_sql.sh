@@ -12,7 +12,7 @@ set -uo pipefail
 declare -F nr_cluster >/dev/null || . "$(dirname "${BASH_SOURCE[0]}")/../tools/lib.sh"
 
 gate=${NR_BENCH_GATE:-}
-rounds=${NR_BENCH_ROUNDS:-15}
+rounds=${NR_BENCH_ROUNDS:-10}
 replicas=${NR_BENCH_REPLICAS:-1 2}
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
 	while [ $# -gt 0 ]; do
@@ -29,6 +29,8 @@ if [ "${BASH_SOURCE[0]}" = "$0" ]; then
 	nr_say "building the extension with what it is compared to"
 	nr_install bench NR_BENCH=1 WERROR=1 || exit 1
 fi
+
+[ "$rounds" -ge 5 ] 2>/dev/null || nr_die "give a number of rounds, 5 at least: slow variants take part in every fifth only"
 
 # What the numbers depend on.
 machine_facts() {

@@ -69,11 +69,15 @@ nr_make_work() {
 
 nr_clusters=()
 
-nr_cleanup() {
+nr_stop_clusters() {
 	local d
 	for d in "${nr_clusters[@]}"; do
 		[ ! -f "$d/postmaster.pid" ] || nr_as "$nr_bin/pg_ctl" -D "$d" -m immediate -w stop >/dev/null 2>&1
 	done
+}
+
+nr_cleanup() {
+	nr_stop_clusters
 	[ -z "${nr_work:-}" ] || rm -rf "$nr_work"
 }
 

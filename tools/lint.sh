@@ -142,6 +142,8 @@ for f in $(of '\.[ch]$'); do
 done | rule 'no C file is longer than 600 lines'
 of '^src/.*\.c$' | xargs -r -n1 basename | sort | uniq -d | rule 'file stems under src are unique'
 
+diff <(tools/typedefs.sh) typedefs.list | rule 'typedefs.list is what tools/typedefs.sh prints'
+
 word='(TO''DO|FIX''ME|X''XX|HA''CK)'
 in_files '\.(c|h|sql|sh|pl|pm|md|mk|spec)$|^Makefile$' "(^|[^A-Za-z])$word([^A-Za-z]|$)" |
 	rule 'nothing is left for later in the source'

@@ -100,7 +100,7 @@ bench() {
 		install bench NR_BENCH=1 || return
 		for p in "$nr_root"/bench/bench_*.sh; do
 			nr_say "$(basename "$p")"
-			(. "$p") || not_ok "$(basename "$p")" <<<""
+			(trap nr_stop_clusters EXIT && . "$p") || not_ok "$(basename "$p")" <<<""
 		done
 	fi
 }
@@ -230,10 +230,11 @@ tap() {
 		[ -z "${TAP_TESTS:-}" ] || [[ " $TAP_TESTS " == *" $name "* ]] || continue
 		nr_say "running $name"
 		nr_as mkdir -p "$nr_work/run/tap"
-		try "tap $name" nr_as env -u PGHOST -u PGPORT -u PGUSER -u PGDATABASE \
+		try "tap $name" nr_as env -C "$nr_work/run/tap" -u PGHOST -u PGPORT -u PGUSER -u PGDATABASE \
 			PATH="$nr_bin:$PATH" TESTDIR="$nr_work/run/tap" PG_REGRESS="$nr_pgxs_dir/test/regress/pg_regress" \
 			NR_TEST_SOURCE="$nr_work/src" TMPDIR="$nr_work/run" \
 			timeout -k 10 "${NR_TAP_TIMEOUT:-400}" \
+			sh -c '"$@" || { rc=$?; tail -n 15 tmp_check/log/regress_log_*; exit $rc; }' - \
 			perl -I "$nr_pgxs_dir/test/perl" -I "$nr_work/src/test/t" "$nr_work/src/test/t/$name.pl"
 		nr_as rm -rf "$nr_work/run/tap"
 	done

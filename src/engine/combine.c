@@ -130,7 +130,7 @@ claim_extents(NrSession *s, const NrDispatch *dispatch, uint32_t g, NrBatch *bat
 			{
 				/* replicas that lag hold on to what others have let go of */
 				helped = true;
-				(void) nr_replay(s, dispatch, g, s->replica, NR_PATIENT);
+				(void) nr_replay(s, dispatch, g, s->replica, NR_IMPATIENT);
 				nr_help_laggards(s, dispatch, g);
 				extent = nr_pool_alloc(e, g);
 			}

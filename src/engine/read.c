@@ -70,11 +70,8 @@ wait_for_writer(NrHandle *h, bool cancellable)
 	return go_on;
 }
 
-/*
- * The way in when somebody is in the way.  Kept apart: inlined, it makes every
- * read save and restore registers that only this needs.
- */
-static __attribute__((noinline)) NrStatus
+/* The way in when somebody is in the way. */
+static NrStatus
 enter_slow(NrHandle *h, uint64_t need, bool cancellable)
 {
 	NrSession  *s = h->session;

@@ -81,6 +81,8 @@ nr_rw_writer_enter(NrSession *s, uint32_t g, uint32_t r, NrPatience patience)
 
 	if (nr_load32_rlx(&rep->starved) != 0)
 		let_starved_in(s, g, rep, patience);
+	else if (rep->starved_ignored != 0)
+		rep->starved_ignored = 0;	/* who starves from now on is another one */
 	nr_xchg32_seq(&rep->writer, 1); /* edge R1 */
 	NR_POINT("writer_flag");
 	for (uint32_t w = 0; w < e->bitmap_words; w++)
