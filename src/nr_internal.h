@@ -148,8 +148,12 @@ extern void nr_registry_free_relation(Oid relid, bool keep_one, uint64 keep_fing
 /* Free one state, if it is still there.  Cannot fail. */
 extern void nr_registry_free_ref(const NrRegRef *ref);
 
-/* A copy of entry i; false when it is free.  For views and the sweep. */
-extern bool nr_registry_read(uint32 i, NrRegEntry *entry);
+/*
+ * A copy of entry i; false when it is free.  For views and the sweep.  With
+ * "group" (may be NULL) also what the engine knows of it and of its replicas.
+ */
+extern bool nr_registry_read(uint32 i, NrRegEntry *entry, NrGroupInfo *group,
+							 NrReplicaInfo *replicas);
 
 /* Sweep, first half: mark entry i, still of this generation. */
 extern bool nr_registry_mark(uint32 i, uint64 generation);

@@ -207,7 +207,7 @@ nr_registry_free_ref(const NrRegRef *ref)
 }
 
 bool
-nr_registry_read(uint32 i, NrRegEntry *entry)
+nr_registry_read(uint32 i, NrRegEntry *entry, NrGroupInfo *group, NrReplicaInfo *replicas)
 {
 	NrRegEntry *from = &nr_shared->entries[i];
 	uint64		state;
@@ -219,6 +219,14 @@ nr_registry_read(uint32 i, NrRegEntry *entry)
 	entry->relid = from->relid;
 	entry->fingerprint = from->fingerprint;
 	entry->seed = from->seed;
+
+	/* the lock keeps the group from being dropped and made anew meanwhile */
+	if (state != 0 && group != NULL)
+	{
+		nr_group_info(&nr_engine, i, group);
+		for (uint32 r = 0; r < nr_engine.geo.replicas; r++)
+			nr_replica_info(&nr_engine, i, r, &replicas[r]);
+	}
 	LWLockRelease(nr_registry_lock);
 	return state != 0;
 }

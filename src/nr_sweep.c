@@ -98,7 +98,7 @@ nr_sweep(void)
 		NrRegEntry	entry;
 		uint64		generation;
 
-		if (!nr_registry_read(i, &entry))
+		if (!nr_registry_read(i, &entry, NULL, NULL))
 			continue;
 		generation = pg_atomic_read_u64(&entry.state) >> 1;
 

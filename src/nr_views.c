@@ -176,24 +176,23 @@ nr_caches(PG_FUNCTION_ARGS)
 	{
 		NrRegEntry	entry;
 		NrGroupInfo group;
+		NrReplicaInfo replicas[NR_GUC_REPLICAS_MAX];
 		DsHashStat	stat;
 		bool		known;
 		uint64		hits = 0,
 					misses = 0,
 					writes = 0;
 
-		if (!nr_registry_read(i, &entry))
+		if (!nr_registry_read(i, &entry, &group, replicas))
 			continue;
 		known = stat_of_entry(i, &entry, &stat);
-		nr_group_info(&nr_engine, i, &group);
 		for (uint32 r = 0; r < nr_engine.geo.replicas; r++)
 		{
-			NrReplicaInfo info;
+			const NrReplicaInfo *info = &replicas[r];
 
-			nr_replica_info(&nr_engine, i, r, &info);
-			hits += info.reads_hit;
-			misses += info.reads_missed;
-			writes += info.ops;
+			hits += info->reads_hit;
+			misses += info->reads_missed;
+			writes += info->ops;
 		}
 
 		put_cache(&row, &entry);
@@ -260,17 +259,16 @@ nr_replicas(PG_FUNCTION_ARGS)
 	{
 		NrRegEntry	entry;
 		NrGroupInfo group;
+		NrReplicaInfo replicas[NR_GUC_REPLICAS_MAX];
 
-		if (!nr_registry_read(i, &entry))
+		if (!nr_registry_read(i, &entry, &group, replicas))
 			continue;
-		nr_group_info(&nr_engine, i, &group);
 		for (uint32 r = 0; r < nr_engine.geo.replicas; r++)
 		{
-			NrReplicaInfo info;
+			const NrReplicaInfo *info = &replicas[r];
 
-			nr_replica_info(&nr_engine, i, r, &info);
 			put_cache(&row, &entry);
-			put_replica(&row, &group, &info, r);
+			put_replica(&row, &group, info, r);
 			row_end(&row);
 		}
 	}
@@ -291,23 +289,22 @@ nr_logs(PG_FUNCTION_ARGS)
 	{
 		NrRegEntry	entry;
 		NrGroupInfo group;
+		NrReplicaInfo replicas[NR_GUC_REPLICAS_MAX];
 		NrReplicaInfo last = {0};
 		uint32		laggard = 0;
 		uint64		used = 0;
 
-		if (!nr_registry_read(i, &entry))
+		if (!nr_registry_read(i, &entry, &group, replicas))
 			continue;
-		nr_group_info(&nr_engine, i, &group);
 		for (uint32 r = 0; r < nr_engine.geo.replicas; r++)
 		{
-			NrReplicaInfo info;
+			const NrReplicaInfo *info = &replicas[r];
 
-			nr_replica_info(&nr_engine, i, r, &info);
-			used = Max(used, info.ring_used_bytes);
-			if (r == 0 || info.applied < last.applied)
+			used = Max(used, info->ring_used_bytes);
+			if (r == 0 || info->applied < last.applied)
 			{
 				laggard = r;
-				last = info;
+				last = *info;
 			}
 		}
 
@@ -386,7 +383,7 @@ nr_tokens(PG_FUNCTION_ARGS)
 		put_int8(&row, info.generation);
 		put_text(&row, wait_name(info.waiting_for));
 		if (info.waiting_for != NR_WAIT_NONE && info.waiting_group < nr_shared->nentries &&
-			nr_registry_read(info.waiting_group, &entry))
+			nr_registry_read(info.waiting_group, &entry, NULL, NULL))
 			put_datum(&row, ObjectIdGetDatum(entry.relid));
 		else
 			put_null(&row);

@@ -322,6 +322,7 @@ typedef struct NrReplicaInfo
 	uint32_t	blocking_reader;	/* session that the combiner waits for, or NR_SESSION_NONE */
 } NrReplicaInfo;
 
+/* By anybody; the caller keeps the group from being made or destroyed meanwhile. */
 extern void nr_group_info(NrEngine *engine, uint32_t g, NrGroupInfo *info);
 extern void nr_replica_info(NrEngine *engine, uint32_t g, uint32_t r, NrReplicaInfo *info);
 extern void nr_handle_flush_counters(NrHandle *handle);

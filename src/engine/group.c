@@ -232,6 +232,9 @@ nr_group_detach(NrHandle *h)
 {
 	NrEngine   *e = h->session->engine;
 
+	if (h->group == NULL)
+		return;					/* detached already */
+
 	/* a token that was given back took its bits with it; the number may be another's by now */
 	if (h->session->shared != NULL && nr_group_exists(e, h->g) &&
 		nr_load32_rlx(&h->group->generation) == h->generation)

@@ -1,6 +1,6 @@
 /*
  * test_engine.c
- *		The engine's ground: geometry, formatting and attaching, sessions.
+ *		The engine's ground: geometry, formatting and attaching.
  */
 #include <stdlib.h>
 
@@ -106,137 +106,6 @@ test_attach_mismatch(void)
 	th_free(th);
 }
 
-/* ---- sessions ---- */
-
-static void
-test_sessions(void)
-{
-	NrGeometry	geo = th_geometry(2);
-	Th		   *th = th_new(&geo, 2, 0);
-	NrSession	s[17];
-	NrSessionInfo before,
-				info;
-	bool		dense = true;
-
-	for (uint32_t i = 0; i < geo.sessions; i++)
-	{
-		dense &= nr_session_register(th_engine(th, i), i % 2, 1000 + i, 77 + i, &s[i]) == NR_OK;
-		dense &= s[i].idx == i && s[i].replica == i % 2;
-	}
-	tap_ok(dense, "sessions are numbered densely from 0");
-	tap_ok(nr_session_register(th_engine(th, 0), 0, 1, 1, &s[16]) == NR_NO_SESSION,
-		   "one session more than there are slots is refused");
-	nr_session_info(th_engine(th, 1), 5, &info);
-	tap_ok(info.used && info.replica == 1 && info.owner_pid == 1005 && info.owner_data == 82 &&
-		   info.waiting_for == NR_WAIT_NONE, "a session's owner is shown");
-
-	nr_session_info(th_engine(th, 0), 5, &before);
-	nr_session_unregister(&s[5]);
-	nr_session_info(th_engine(th, 0), 5, &info);
-	tap_ok(!info.used, "a session given back is free");
-	nr_session_unregister(&s[11]);
-	tap_ok(nr_session_register(th_engine(th, 0), 0, 1, 1, &s[5]) == NR_OK && s[5].idx == 5,
-		   "the lowest free slot is used again");
-	nr_session_info(th_engine(th, 0), 5, &info);
-	tap_ok(info.generation > before.generation, "with a new generation");
-	tap_ok(info.replica == 0 && info.owner_pid == 1 && info.waits == 0, "and a new owner");
-	tap_ok(nr_session_register(th_engine(th, 1), 1, 1, 1, &s[11]) == NR_OK && s[11].idx == 11,
-		   "so is the other");
-	tap_ok(nr_session_register(th_engine(th, 0), 0, 1, 1, &s[16]) == NR_NO_SESSION,
-		   "then all are taken again");
-	for (uint32_t i = 0; i < geo.sessions; i++)
-		nr_session_unregister(&s[i]);
-	th_free(th);
-}
-
-/* Tokens come back: far more sessions than slots, one after the other, each doing something. */
-static void
-test_session_turnover(void)
-{
-	NrGeometry	geo = th_geometry(2);
-	Th		   *th = th_new(&geo, 2, 0);
-	NrGroupConfig config = toy_config(4, 4096, 1024);
-	uint64_t	value = 0;
-	uint32_t	bad = 0;
-
-	th_create(th, 0, &config, &toy_counter_dispatch);
-	for (uint32_t i = 0; i < 20000; i++)
-	{
-		NrSession	s;
-		NrHandle	h;
-
-		th_register(th, i, i % 2, &s);
-		th_attach(&s, 0, &toy_counter_dispatch, &h);
-		if (s.idx != 0 || toy_call_add(&h, 0, 1, &value, NULL) != NR_OK || value != i + 1)
-			bad++;
-		nr_group_detach(&h);
-		nr_session_unregister(&s);
-	}
-	tap_ok(bad == 0, "20000 sessions in turn: one slot, each write counted once");
-	th_free(th);
-}
-
-typedef struct Racer
-{
-	Th		   *th;
-	uint32_t	i;
-	_Atomic uint32_t *owner;	/* by session */
-	uint32_t	clashes;
-	uint32_t	refused;
-} Racer;
-
-static void *
-race(void *arg)
-{
-	Racer	   *r = arg;
-
-	for (int i = 0; i < 3000; i++)
-	{
-		NrSession	s;
-
-		if (nr_session_register(th_engine(r->th, r->i), r->i % 2, r->i, 0, &s) != NR_OK)
-		{
-			r->refused++;
-			continue;
-		}
-		if (atomic_exchange(&r->owner[s.idx], r->i + 1) != 0)
-			r->clashes++;
-		if (atomic_exchange(&r->owner[s.idx], 0) != r->i + 1)
-			r->clashes++;
-		nr_session_unregister(&s);
-	}
-	return NULL;
-}
-
-static void
-test_session_race(void)
-{
-	NrGeometry	geo = th_geometry(2);
-	Th		   *th;
-	Racer		racer[6];
-	pthread_t	thread[6];
-	_Atomic uint32_t owner[16] = {0};
-	uint32_t	clashes = 0,
-				refused_n = 0;
-
-	geo.sessions = 6;
-	th = th_new(&geo, 4, 0);
-	for (uint32_t i = 0; i < 6; i++)
-	{
-		racer[i] = (Racer) {th, i, owner, 0, 0};
-		thread[i] = th_start(race, &racer[i]);
-	}
-	for (uint32_t i = 0; i < 6; i++)
-	{
-		th_join(thread[i]);
-		clashes += racer[i].clashes;
-		refused_n += racer[i].refused;
-	}
-	tap_ok(clashes == 0, "six threads coming and going: no slot has two owners");
-	tap_ok(refused_n == 0, "and nobody is refused while there are enough slots");
-	th_free(th);
-}
-
 int
 main(void)
 {
@@ -244,8 +113,5 @@ main(void)
 	test_geometry_limits();
 	test_init_refuses();
 	test_attach_mismatch();
-	test_sessions();
-	test_session_turnover();
-	test_session_race();
 	return tap_done();
 }

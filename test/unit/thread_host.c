@@ -67,7 +67,8 @@ th_wait(NrSession *session, NrWaitReason why, long timeout_us, bool cancellable)
 	Th		   *th = session->engine->user;
 	ThSlot	   *slot = &th->slot[session->idx];
 	struct timespec ts = {timeout_us / 1000000, timeout_us % 1000000 * 1000};
-	bool		timed = timeout_us >= 0;
+	bool		timed = timeout_us >= 0 &&
+		!(atomic_load_explicit(&th->no_timeout, memory_order_relaxed) >> why & 1);
 
 	if (cancellable && atomic_load_explicit(&slot->cancel, memory_order_relaxed))
 		return false;
@@ -275,6 +276,13 @@ th_free(Th *th)
 	free(th->block);
 	free(th->slot);
 	free(th);
+}
+
+void
+th_no_timeouts(Th *th)
+{
+	atomic_store(&th->no_timeout, 1u << NR_WAIT_RESPONSE | 1u << NR_WAIT_COMBINER |
+				 1u << NR_WAIT_WRITER | 1u << NR_WAIT_CATCH_UP);
 }
 
 NrEngine *

@@ -48,6 +48,7 @@ typedef struct Th
 	uint32_t	views;
 	NrEngine	engine[TH_VIEWS_MAX];
 	ThSlot	   *slot;			/* by session */
+	_Atomic uint32_t no_timeout;	/* bits by NrWaitReason: sleep until woken, so that a lost wake hangs */
 	_Atomic uint64_t sleeps[TH_REASONS];	/* by NrWaitReason */
 	_Atomic uint64_t timeouts;	/* sleeps that ended by their timeout */
 	/* private */
@@ -64,6 +65,12 @@ extern NrGeometry th_geometry(uint32_t replicas);
 /* Make and format an engine; views 1 .. TH_VIEWS_MAX (1 under ThreadSanitizer). */
 extern Th  *th_new(const NrGeometry *geo, uint32_t views, uint32_t spins);
 extern void th_free(Th *th);
+
+/*
+ * The engine's sleeps have timeouts, in case the one that was woken has stopped.
+ * Where nobody stops for good, do without: then a wake-up that is lost hangs.
+ */
+extern void th_no_timeouts(Th *th);
 
 /* Engine handle for the i-th user; users are spread over the views. */
 extern NrEngine *th_engine(Th *th, uint32_t i);
