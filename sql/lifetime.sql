@@ -180,5 +180,14 @@ BEGIN
 END $$;
 SELECT * FROM left_over();
 
+-- a prepared transaction must not keep the lock of a temporary cache, for which its session would wait at its end
+CREATE FOREIGN TABLE pg_temp.mine (k int, v text) SERVER nr_cache OPTIONS (visibility 'immediate');
+SELECT nr_put('mine', 1, 'x');
+BEGIN;
+SELECT nr_get('mine', 1);
+PREPARE TRANSACTION 'nr_temporary';
+DROP FOREIGN TABLE mine;
+SELECT * FROM left_over();
+
 SET client_min_messages = warning;
 DROP SCHEMA lifetime CASCADE;

@@ -23,6 +23,7 @@
  *	 nr_fn_read.c, nr_fn_write.c, nr_fn_many.c   SQL functions
  *	 nr_fdw*.c      planner, scans, modifications
  *	 nr_views.c     set-returning functions behind the views
+ *	 nr_testpoint.c faults at named places, in builds for tests only
  */
 #ifndef NR_CACHE_H
 #define NR_CACHE_H
@@ -125,6 +126,8 @@ typedef struct NrCacheDef
 	NrColumn   *values;
 	bool		not_null;		/* some column is NOT NULL */
 	bool		checks;			/* there are CHECK constraints or domains */
+	bool		partition;		/* of a partitioned table: rows must belong here */
+	bool		temporary;		/* in a session's own schema */
 	uint32		memory_extents; /* quota */
 	uint32		log_bytes;
 	uint32		line_bytes;		/* hash line width, chosen from the column types */

@@ -1,6 +1,7 @@
 /*
  * nr_constraint.c
- *		NOT NULL and CHECK constraints for writers that are not the executor.
+ *		NOT NULL and CHECK constraints, and bounds of partitions, for writers that
+ *		are not the executor.
  */
 #include "nr_fn.h"
 
@@ -13,7 +14,8 @@ struct NrCheckState
 	Oid			relid;
 	TupleDesc	desc;			/* our own: the definition's may go away under a constraint's function */
 	bool		not_null;
-	EState	   *estate;			/* NULL when there are no CHECK constraints */
+	bool		partition;
+	EState	   *estate;			/* NULL when there is nothing but NOT NULL */
 	ResultRelInfo *rri;
 	TupleTableSlot *slot;
 };
@@ -22,7 +24,7 @@ NrCheckState *
 nr_check_begin(const NrCacheDef *def, MemoryContext context)
 {
 	TupleConstr *constr = def->tupdesc->constr;
-	bool		checks = constr != NULL && constr->num_check > 0;
+	bool		checks = def->partition || (constr != NULL && constr->num_check > 0);
 	NrCheckState *state;
 	MemoryContext old;
 
@@ -33,6 +35,7 @@ nr_check_begin(const NrCacheDef *def, MemoryContext context)
 	state = palloc0(sizeof(NrCheckState));
 	state->relid = def->relid;
 	state->not_null = def->not_null;
+	state->partition = def->partition;
 	state->desc = CreateTupleDescCopyConstr(def->tupdesc);
 	if (checks)
 	{
@@ -82,7 +85,10 @@ nr_check_row(NrCheckState *state, const Datum *values, const bool *isnull)
 	/* the relation stays open meanwhile, so no constraint's function can alter it */
 	rel = table_open(state->relid, NoLock);
 	state->rri->ri_RelationDesc = rel;
-	ExecConstraints(state->rri, state->slot, state->estate);
+	if (state->desc->constr)
+		ExecConstraints(state->rri, state->slot, state->estate);
+	if (state->partition)
+		ExecPartitionCheck(state->rri, state->slot, state->estate, true);
 	state->rri->ri_RelationDesc = NULL;
 	ResetPerTupleExprContext(state->estate);
 	table_close(rel, NoLock);

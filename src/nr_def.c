@@ -311,6 +311,8 @@ nr_def_build(Relation rel)
 	def->relid = RelationGetRelid(rel);
 	def->relname = pstrdup(RelationGetRelationName(rel));
 	def->rowtypid = rel->rd_rel->reltype;
+	def->partition = rel->rd_rel->relispartition;
+	def->temporary = rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP;
 	MemoryContextSetIdentifier(context, def->relname);
 	def->tupdesc = BlessTupleDesc(CreateTupleDescCopyConstr(RelationGetDescr(rel)));
 

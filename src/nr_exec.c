@@ -160,16 +160,23 @@ nr_require_writable(const char *what)
 	PreventCommandIfParallelMode(what);
 }
 
+/* Did the memory of all caches run out, rather than this one's quota? */
+static bool
+pool_is_short(const NrCache *cache, NrGroupInfo *group, NrPoolInfo *pool)
+{
+	nr_group_info(&nr_engine, cache->group, group);
+	nr_pool_info(&nr_engine, pool);
+	/* a write may need several extents, so look which of the two has less left */
+	return group->extents_max - Min(group->extents_used, group->extents_max) > pool->free;
+}
+
 static void
 cache_is_full(const NrCache *cache)
 {
 	NrGroupInfo group;
 	NrPoolInfo	pool;
 
-	nr_group_info(&nr_engine, cache->group, &group);
-	nr_pool_info(&nr_engine, &pool);
-	/* a write may need several extents, so look which of the two has less left */
-	if (group.extents_max - Min(group.extents_used, group.extents_max) > pool.free)
+	if (pool_is_short(cache, &group, &pool))
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("no memory is left for cache \"%s\"", cache->def->relname),
@@ -189,6 +196,37 @@ cache_is_full(const NrCache *cache)
 			 errhint("Raise the cache's option \"memory\", or delete entries.")));
 }
 
+/*
+ * One request; what became of it, or of its first operation that failed.
+ * Interrupts are served while nobody has taken the request.
+ */
+static NrStatus
+write_once(NrCache *cache, const void *ops, size_t bytes, uint32 n, NrResult *result)
+{
+	NrStatus	status;
+
+	while (unlikely((status = nr_execute_mut(&cache->handle, ops, bytes, n, true, result)) == NR_CANCELLED))
+		CHECK_FOR_INTERRUPTS();
+	if (unlikely(status != NR_OK))
+		result->done = 0;
+	else
+		status = result->status;
+	return status;
+}
+
+/*
+ * No space: is it worth to write once more?  Only when nothing of the request
+ * was applied, and orphans held memory that this cache may still have.
+ */
+static bool
+found_space(const NrCache *cache, const NrResult *result)
+{
+	NrGroupInfo group;
+	NrPoolInfo	pool;
+
+	return result->done == 0 && pool_is_short(cache, &group, &pool) && nr_sweep() > 0;
+}
+
 void
 nr_exec_write(NrCache *cache, const void *ops, size_t bytes, uint32 n, NrResult *result)
 {
@@ -202,10 +240,9 @@ nr_exec_write(NrCache *cache, const void *ops, size_t bytes, uint32 n, NrResult 
 				 errdetail("A batch may have %d kB.", nr_guc_max_batch_kb),
 				 errhint("Raise \"%s\" and restart the server.", "nr_cache.max_batch")));
 
-	while (unlikely((status = nr_execute_mut(&cache->handle, ops, bytes, n, true, result)) == NR_CANCELLED))
-		CHECK_FOR_INTERRUPTS();
-	if (likely(status == NR_OK))
-		status = result->status;
+	status = write_once(cache, ops, bytes, n, result);
+	if (unlikely(status == NR_NO_SPACE) && found_space(cache, result))
+		status = write_once(cache, ops, bytes, n, result);
 	if (likely(status == NR_OK))
 		return;
 

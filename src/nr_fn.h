@@ -124,8 +124,9 @@ nr_coerce(NrCoerce *coerce, Datum value, bool *isnull)
 /* ---- constraints (nr_constraint.c) ---- */
 
 /*
- * NOT NULL and CHECK constraints of a cache.  PostgreSQL does not enforce them
- * on foreign tables; whoever writes into a cache does.
+ * NOT NULL and CHECK constraints of a cache, and its bounds as a partition.
+ * PostgreSQL does not enforce them on foreign tables; whoever writes into a
+ * cache does.
  */
 typedef struct NrCheckState NrCheckState;
 

@@ -20,6 +20,7 @@ PG_FUNCTION_INFO_V1(nr_get_many);
 
 /* First guess at a varlena answer's length; a wrong guess costs a second visit. */
 #define VALUE_BYTES_GUESS	64
+#define GUESS_BYTES_MAX		((size_t) 64 * 1024 * 1024)
 
 typedef struct ManySite
 {
@@ -169,7 +170,7 @@ many_read(NrCache *cache, Many *many)
 		guess += (def->nvalues + 7) / 8;
 
 	many->get.code = DS_HASH_GET_MANY;
-	many->get.capacity = guess * many->get.n + 1;
+	many->get.capacity = Min(guess * many->get.n, GUESS_BYTES_MAX) + 1;
 	for (;;)
 	{
 		if (many->get.capacity > MaxAllocSize)

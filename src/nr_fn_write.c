@@ -420,7 +420,7 @@ nr_default_put(PG_FUNCTION_ARGS)
 	isnull[def->values[0].attnum - 1] = PG_ARGISNULL(1);
 
 	/* as made, the cache has a NOT NULL key only; more is rare enough to be set up for each call */
-	if (def->checks || (def->not_null && PG_ARGISNULL(1)))
+	if (def->checks || def->partition || (def->not_null && PG_ARGISNULL(1)))
 	{
 		NrCheckState *checks = nr_check_begin(def, CurrentMemoryContext);
 

@@ -13,6 +13,7 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/transam.h"
+#include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
@@ -289,6 +290,9 @@ nr_cache_open(Oid relid, LOCKMODE lockmode, AclMode need)
 			nr_entry_unlock(entry); /* dropped while we waited; do not hoard such locks */
 	}
 	open_definition(entry, need);
+	/* as relation_open() does: a prepared transaction must not keep the lock */
+	if (entry->cache.def->temporary)
+		MyXactFlags |= XACT_FLAGS_ACCESSEDTEMPNAMESPACE;
 	attach(entry);
 	return &entry->cache;
 }

@@ -61,6 +61,14 @@ foreach my $replicas (1, 2)
 			"INSERT INTO next SELECT i, repeat('x', 1000) FROM generate_series(1, 5000) i; SELECT count(*) FROM next"),
 		'5000', 'DROP makes room');
 
+	# what a dropped database left behind is freed by the write that needs it
+	$node->safe_psql('postgres', 'CREATE DATABASE other');
+	$node->safe_psql('other',
+		"CREATE EXTENSION nr_cache; CREATE FOREIGN TABLE left_over (k int, v text) SERVER nr_cache OPTIONS (visibility 'immediate'); INSERT INTO left_over SELECT i, repeat('x', 1000) FROM generate_series(1, 5000) i");
+	is( $node->safe_psql('postgres',
+			"DROP DATABASE other; SELECT count(nr_put('next', -i, repeat('x', 1000))) FROM generate_series(1, 5000) i"),
+		'5000', 'so does DROP DATABASE');
+
 	# too many caches
 	nr_cache($node, "more$_", 'k int, v int') foreach 1 .. 3;
 	$node->safe_psql('postgres', "SELECT nr_put('more1', 1, 1)");
