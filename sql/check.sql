@@ -12,8 +12,9 @@ SELECT bool_and(nr_check(c.oid::regclass)) AS all_sound, count(*) > 0 AS there_a
   JOIN pg_foreign_server s ON s.oid = t.ftserver
   JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
  WHERE w.fdwname = 'nr_cache';
--- nobody else is waiting, and no combiner lock is held
-SELECT count(*) AS waiting FROM nr_tokens WHERE waiting_for IS NOT NULL AND pid <> pg_backend_pid();
-SELECT count(*) AS combining FROM nr_replicas WHERE combiner_pid IS NOT NULL;
--- every replica is where its log is
-SELECT count(*) AS lagging FROM nr_replicas WHERE cache IS NOT NULL AND lag > 0;
+-- nobody in this database is waiting or combining, and every replica is where its log is
+SELECT count(*) AS waiting
+  FROM nr_tokens t JOIN pg_stat_activity a USING (pid)
+ WHERE a.datname = current_database() AND t.waiting_for IS NOT NULL;
+SELECT count(*) FILTER (WHERE combiner_pid IS NOT NULL) AS combining, count(*) FILTER (WHERE lag > 0) AS lagging
+  FROM nr_replicas WHERE database = current_database();

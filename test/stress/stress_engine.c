@@ -334,6 +334,8 @@ make_engine(uint64_t *random, uint32_t threads, HcKeys *keys)
 	geo.extents = 512;
 	geo.session_buffer_bytes = 256;
 	th = th_new(&geo, th_random(random) % 2 ? 1 : 3, spins[th_random(random) % 3]);
+	if (th_random(random) % 2)
+		th_no_timeouts(th);
 	hc_keys(keys, seed);
 	th_create(th, G_HASH, &hash, dispatch[G_HASH]);
 	th_create(th, G_COUNTERS, &toy, dispatch[G_COUNTERS]);

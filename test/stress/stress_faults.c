@@ -2,7 +2,8 @@
  * stress_faults.c
  *		The faults found in the original node replication, W1 to W4 of the list
  *		in docs/ENGINE.md: lost wake-ups, sessions that come during a combine,
- *		readers that come during a scan of the readers, an empty log.
+ *		readers that come during a scan of the readers, an empty log; and reads
+ *		that follow each other on different replicas.
  *
  * Arguments are accepted and ignored: nothing here depends on time or chance.
  */
@@ -36,20 +37,23 @@ close_all(Th *th, uint32_t n)
 	th_free(th);
 }
 
-/* W1: requests posted during a combine are in that batch or in the very next. */
+/*
+ * W1: requests posted during a combine are in that batch or in the very next,
+ * whether the combiner comes back at once or never.
+ */
 static void
-test_w1(uint32_t spins)
+test_w1(uint32_t spins, uint32_t times)
 {
 	Th		   *th = actor_engine(1, 16, 0, spins);
 	uint32_t	late = 0;
 	uint64_t	n = 0;
 
 	open_all(th, 6, 1);
+	th_no_timeouts(th);
 	for (size_t p = 0; p < PLACES; p++)
 	{
 		actor_stop_at(combiner_places[p], 0);
-		/* 0 goes on writing afterwards, as fast as it can */
-		actor_start(&actor[0], ACTOR_ADD, 50, false);
+		actor_start(&actor[0], ACTOR_ADD, times, false);
 		actor_until_stopped();
 		for (uint32_t i = 1; i < 6; i++)
 		{
@@ -66,9 +70,10 @@ test_w1(uint32_t spins)
 					   (int) actor[0].seq, (int) actor[i].seq);
 				late++;
 			}
-		n += 55;
+		n += times + 5;
 	}
-	tap_ok(late == 0, "W1: a request is served by the current or the very next combine (spins %u)", spins);
+	tap_ok(late == 0, "W1: a request is served by the current or the very next combine (%u spins, %u writes)",
+		   spins, times);
 	tap_ok(toy_call_get(&actor[0].handle, 0) == n, "W1: all of them once");
 	close_all(th, 6);
 }
@@ -100,6 +105,7 @@ test_w1_crowd(uint32_t replicas)
 	uint64_t	sum = 0;
 
 	open_all(th, 12, replicas);
+	th_no_timeouts(th);
 	for (uint32_t i = 0; i < 12; i++)
 		actor_start(&actor[i], ACTOR_ADD, 400, false);
 	for (uint32_t i = 0; i < 12; i++)
@@ -121,6 +127,7 @@ test_w2(void)
 	uint32_t	wrong = 0;
 
 	open_all(th, 4, 2);
+	th_no_timeouts(th);
 	for (size_t p = 0; p < PLACES; p++)
 	{
 		uint64_t	seen[6];
@@ -298,6 +305,35 @@ test_w4(void)
 	close_all(th, 2);
 }
 
+/*
+ * What one read has seen, a later one on another replica sees too: replica 1
+ * applies a batch before its producer does, wherever that has stopped.
+ */
+static void
+test_order(void)
+{
+	Th		   *th = actor_engine(3, 16, 0, 0);
+	uint32_t	wrong = 0;
+	uint64_t	n = 0;
+
+	open_all(th, 3, 3);
+	for (size_t p = 3; p < PLACES; p++)	/* from "batch_appended" on */
+	{
+		actor_stop_at(combiner_places[p], 0);
+		actor_start(&actor[0], ACTOR_ADD_ROW, 1, false);
+		actor_until_stopped();
+		n++;
+		nr_group_sync(&actor[1].handle, false);
+		actor_run(&actor[1], ACTOR_GET_ROW, 1, false);
+		actor_run(&actor[2], ACTOR_GET_ROW, 1, false);
+		wrong += actor[1].row.value[0] != n || actor[2].row.value[0] != n;
+		actor_go_on();
+		actor_join(&actor[0]);
+	}
+	tap_ok(wrong == 0, "what a read has seen, a later read on another replica sees too");
+	close_all(th, 3);
+}
+
 int
 main(void)
 {
@@ -307,8 +343,10 @@ main(void)
 #endif
 	th_watchdog(60);
 	actor_setup();
-	test_w1(0);
-	test_w1(200);
+	test_w1(0, 50);
+	test_w1(0, 1);
+	test_w1(200, 50);
+	test_w1(200, 1);
 	test_w1_announced();
 	test_w1_crowd(1);
 	test_w1_crowd(3);
@@ -319,5 +357,6 @@ main(void)
 	test_w3_speed(1);
 	test_w3_speed(2);
 	test_w4();
+	test_order();
 	return tap_done();
 }

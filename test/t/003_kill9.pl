@@ -61,7 +61,7 @@ sub round
 
 	my $load = IPC::Run::start(
 		[   'pgbench', '-n', '-c', '4', '-T', '60', '-f', "$dir/write.sql", '-f', "$dir/read.sql",
-			'-d', $node->connstr('postgres') ],
+			$node->connstr('postgres') ],
 		'<', \undef, '>', \$out, '2>', \$err,
 		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
 
