@@ -87,7 +87,7 @@ stress() {
 
 fuzz() {
 	compile fuzz asan
-	programs fuzz asan "${FUZZ_ROUNDS:-20000}" "${FUZZ_SEED:-1}"
+	programs fuzz asan "${FUZZ_ROUNDS:-5000}" "${FUZZ_SEED:-1}"
 }
 
 bench() {
