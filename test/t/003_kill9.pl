@@ -29,7 +29,8 @@ BEGIN
 END $$;
 CREATE FUNCTION wait_for_load() RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-	WHILE (SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgbench') < 4 LOOP
+	PERFORM set_config('statement_timeout', '60s', false);
+	WHILE (SELECT count(*) FROM pg_stat_activity WHERE application_name = 'load') < 4 LOOP
 		PERFORM pg_sleep(0.01);
 		PERFORM pg_stat_clear_snapshot();
 	END LOOP;
@@ -86,7 +87,7 @@ sub round
 
 	my $load = IPC::Run::start(
 		[   'pgbench', '-n', '-c', '4', '-T', '60', '-f', "$dir/write.sql", '-f', "$dir/read.sql",
-			$node->connstr('postgres') ],
+			$node->connstr('postgres') . ' application_name=load' ],
 		'<', \undef, '>', \$out, '2>', \$err,
 		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
 
