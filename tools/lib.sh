@@ -8,6 +8,10 @@
 nr_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 nr_started=$SECONDS
 
+# The makes started here are none of the business of the make that started us;
+# variables from its command line come through the environment all the same.
+unset MAKEFLAGS MFLAGS MAKELEVEL
+
 # A line of progress with the seconds since the start.
 nr_say() {
 	printf '[%4ds] %s\n' $((SECONDS - nr_started)) "$*"

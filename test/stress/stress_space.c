@@ -263,6 +263,9 @@ play(uint32_t replicas, double seconds, uint64_t seed)
 	for (uint32_t i = 0; i < THREADS; i++)
 		thread[i] = th_start(work, &w[i]);
 	th_sleep_us((long) (seconds * 1e6));
+	/* on a slow machine the memory lasts longer */
+	for (int i = 0; i < 150 && atomic_load(&sp.refused) == 0; i++)
+		th_sleep_us(100000);
 	atomic_store(&sp.stop, 1);
 	for (uint32_t i = 0; i < THREADS; i++)
 		th_join(thread[i]);

@@ -29,8 +29,8 @@ BEGIN
 END $$;
 CREATE FUNCTION wait_for_load() RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-	PERFORM set_config('statement_timeout', '60s', false);
-	WHILE (SELECT count(*) FROM pg_stat_activity WHERE application_name = 'load') < 4 LOOP
+	FOR i IN 1 .. 3000 LOOP
+		EXIT WHEN (SELECT count(*) FROM pg_stat_activity WHERE application_name = 'load') = 4;
 		PERFORM pg_sleep(0.01);
 		PERFORM pg_stat_clear_snapshot();
 	END LOOP;
