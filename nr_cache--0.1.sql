@@ -68,7 +68,7 @@ AS 'MODULE_PATHNAME', 'nr_default_delete' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 -- ---- views -------------------------------------------------------------------
 
 CREATE FUNCTION nr_caches(
-    OUT database name, OUT cache regclass, OUT relid oid, OUT scheme text, OUT visibility text,
+    OUT database name, OUT cache regclass, OUT relid oid, OUT scheme text, OUT copies integer, OUT visibility text,
     OUT entries bigint, OUT key_bytes bigint, OUT value_bytes bigint,
     OUT memory_limit bigint, OUT memory_used bigint, OUT memory_free bigint, OUT log_memory bigint,
     OUT buckets bigint, OUT overflow_lines bigint, OUT heap_used bigint, OUT heap_free bigint,
@@ -80,7 +80,7 @@ CREATE FUNCTION nr_replicas(
     OUT applied bigint, OUT lag bigint, OUT batches bigint, OUT requests bigint, OUT operations bigint,
     OUT mean_batch double precision, OUT operations_applied bigint, OUT applied_by_others bigint,
     OUT hits bigint, OUT misses bigint, OUT reader_waits bigint, OUT reader_sleeps bigint,
-    OUT writer_waits bigint, OUT writer_sleeps bigint, OUT response_sleeps bigint, OUT withdrawn bigint,
+    OUT writer_waits bigint, OUT writer_sleeps bigint, OUT response_sleeps bigint, OUT withdrawn bigint, OUT flips bigint,
     OUT combiner_pid integer, OUT blocking_reader_pid integer
 ) RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'nr_replicas' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;

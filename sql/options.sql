@@ -20,7 +20,6 @@ CREATE FOREIGN TABLE opt (k text, v text) SERVER nr_cache OPTIONS (visibility 's
 -- not yet, and not at all
 CREATE FOREIGN TABLE opt (k text, v text) SERVER nr_cache OPTIONS (visibility 'immediate', scheme 'left_right');
 CREATE FOREIGN TABLE opt (k text, v text) SERVER nr_cache OPTIONS (visibility 'immediate', scheme 'raft');
-CREATE FOREIGN TABLE opt (k text, v text) SERVER nr_cache OPTIONS (visibility 'immediate', copies '2');
 CREATE FOREIGN TABLE opt (k text, v text) SERVER nr_cache OPTIONS (visibility 'immediate', copies '3');
 CREATE FOREIGN TABLE opt (k text, v text) SERVER nr_cache OPTIONS (visibility 'immediate', structure 'ordered');
 CREATE FOREIGN TABLE opt (k text, v text) SERVER nr_cache OPTIONS (visibility 'immediate', on_full 'evict');

@@ -128,7 +128,8 @@ typedef struct NrCacheDef
 	bool		checks;			/* there are CHECK constraints or domains */
 	bool		partition;		/* of a partitioned table: rows must belong here */
 	bool		temporary;		/* in a session's own schema */
-	uint32		memory_extents; /* quota */
+	uint32		copies;			/* in each replica */
+	uint32		memory_extents; /* quota of each copy */
 	uint32		log_bytes;
 	uint32		line_bytes;		/* hash line width, chosen from the column types */
 	TransactionId layout_xid;	/* latest of our own (sub)transactions that made the layout;

@@ -123,7 +123,7 @@ nr_layout_fingerprint(Relation rel, TransactionId *own_xid)
 	NrTableOptions options;
 	HeapTuple	tuple;
 	bool		several;
-	int32		head[5];
+	int32		head[6];
 	uint64		fingerprint;
 
 	nr_table_options(GetForeignTable(relid)->options, &options);
@@ -132,6 +132,7 @@ nr_layout_fingerprint(Relation rel, TransactionId *own_xid)
 	head[2] = options.memory_kb;
 	head[3] = options.log_size_kb;
 	head[4] = RelationGetDescr(rel)->natts;
+	head[5] = options.copies;
 
 	initStringInfo(&bytes);
 	appendBinaryStringInfo(&bytes, (char *) head, sizeof(head));
@@ -272,7 +273,8 @@ fill_sizes(NrCacheDef *def, const NrTableOptions *options)
 
 	if (options->memory_kb > 0)
 		extents = nr_extents_for_kb(options->memory_kb);
-	def->memory_extents = (uint32) Min(Max(extents, EXTENTS_MIN), extents_max);
+	def->copies = options->copies;
+	def->memory_extents = (uint32) Min(Max(extents / def->copies, EXTENTS_MIN), extents_max);
 	def->log_bytes = (uint32) Min((uint64) log_kb * 1024,
 								  (uint64) LOG_EXTENTS_MAX << nr_engine.geo.extent_shift);
 	def->line_bytes = line_bytes(def);

@@ -65,7 +65,7 @@ exec_read(NrCache *cache, void *op)
 	if (likely(status == NR_OK))
 	{
 		NR_POINT("reader_inside");
-		status = ds_hash_dispatch.dispatch(&handle->copy, op, NULL);
+		status = ds_hash_dispatch.dispatch(handle->copy, op, NULL);
 		nr_leave(handle);
 	}
 	if (unlikely(status != NR_OK))
@@ -167,7 +167,8 @@ pool_is_short(const NrCache *cache, NrGroupInfo *group, NrPoolInfo *pool)
 	nr_group_info(&nr_engine, cache->group, group);
 	nr_pool_info(&nr_engine, pool);
 	/* a write may need several extents, so look which of the two has less left */
-	return group->extents_max - Min(group->extents_used, group->extents_max) > pool->free;
+	return (uint64) group->copies * (group->extents_max - Min(group->extents_used, group->extents_max)) >
+		pool->free;
 }
 
 static void
@@ -183,16 +184,16 @@ cache_is_full(const NrCache *cache)
 				 errdetail("Of %llu kB for all caches, %llu kB are left; this cache uses %llu kB of its %llu kB.",
 						   (unsigned long long) pool.extents * pool.extent_bytes / 1024,
 						   (unsigned long long) pool.free * pool.extent_bytes / 1024,
-						   (unsigned long long) group.extents_used * pool.extent_bytes / 1024,
-						   (unsigned long long) group.extents_max * pool.extent_bytes / 1024),
+						   (unsigned long long) group.copies * group.extents_used * pool.extent_bytes / 1024,
+						   (unsigned long long) group.copies * group.extents_max * pool.extent_bytes / 1024),
 				 errhint("Raise \"%s\" and restart the server, or drop or truncate another cache.",
 						 "nr_cache.memory")));
 	ereport(ERROR,
 			(errcode(ERRCODE_OUT_OF_MEMORY),
 			 errmsg("cache \"%s\" is full", cache->def->relname),
 			 errdetail("It uses %llu kB of its %llu kB.",
-					   (unsigned long long) group.extents_used * pool.extent_bytes / 1024,
-					   (unsigned long long) group.extents_max * pool.extent_bytes / 1024),
+					   (unsigned long long) group.copies * group.extents_used * pool.extent_bytes / 1024,
+					   (unsigned long long) group.copies * group.extents_max * pool.extent_bytes / 1024),
 			 errhint("Raise the cache's option \"memory\", or delete entries.")));
 }
 

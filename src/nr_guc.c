@@ -55,7 +55,7 @@ define_start_settings(void)
 							&nr_guc_memory_mb, 128, 4, 1 << 24,
 							PGC_POSTMASTER, GUC_UNIT_MB, NULL, NULL, NULL);
 	DefineCustomStringVariable("nr_cache.replicas",
-							   "Number of copies of each cache.",
+							   "Number of replicas of each cache.",
 							   "\"auto\" is one on each NUMA node.",
 							   &nr_guc_replicas_text, "auto",
 							   PGC_POSTMASTER, 0, replicas_check, replicas_assign, NULL);

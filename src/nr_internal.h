@@ -95,6 +95,7 @@ extern TimestampTz nr_host_patience_until;
 typedef struct NrTableOptions
 {
 	const char *visibility;		/* NULL = not given */
+	int			copies;			/* in each replica: 1 or 2 */
 	int			memory_kb;		/* 0 = not given */
 	int			log_size_kb;	/* 0 = not given */
 } NrTableOptions;

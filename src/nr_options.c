@@ -82,10 +82,8 @@ check_copies(DefElem *def)
 {
 	const char *value = defGetString(def);
 
-	if (strcmp(value, "2") == 0)
-		value_not_supported(def, "1");
-	if (strcmp(value, "1") != 0)
-		value_invalid(def, "1");
+	if (strcmp(value, "1") != 0 && strcmp(value, "2") != 0)
+		value_invalid(def, "1, 2");
 }
 
 static void
@@ -183,12 +181,15 @@ nr_table_options(List *options, NrTableOptions *out)
 	ListCell   *lc;
 
 	memset(out, 0, sizeof(*out));
+	out->copies = 1;
 	foreach(lc, options)
 	{
 		DefElem    *def = lfirst_node(DefElem, lc);
 
 		if (strcmp(def->defname, "visibility") == 0)
 			out->visibility = defGetString(def);
+		else if (strcmp(def->defname, "copies") == 0)
+			out->copies = pg_strtoint32(defGetString(def));
 		else if (strcmp(def->defname, "memory") == 0)
 			(void) parse_int(defGetString(def), &out->memory_kb, GUC_UNIT_KB, NULL);
 		else if (strcmp(def->defname, "log_size") == 0)

@@ -127,6 +127,7 @@ make_locked(const NrCacheDef *def, uint64 seed, NrRegRef *ref)
 		return NR_NO_GROUP;
 
 	memset(&config, 0, sizeof(config));
+	config.copies = def->copies;
 	config.extents_max = def->memory_extents;
 	config.log_bytes = def->log_bytes;
 	config.log_slots = log_slots(def->log_bytes);

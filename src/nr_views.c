@@ -197,13 +197,14 @@ nr_caches(PG_FUNCTION_ARGS)
 
 		put_cache(&row, &entry);
 		put_text(&row, "nr");
+		put_int4(&row, group.copies);
 		put_text(&row, "immediate");
 		known ? put_int8(&row, stat.entries) : put_null(&row);
 		known ? put_int8(&row, stat.key_bytes) : put_null(&row);
 		known ? put_int8(&row, stat.value_bytes) : put_null(&row);
-		put_int8(&row, group.extents_max * extent);
-		put_int8(&row, group.extents_used * extent);
-		put_int8(&row, group.extents_free * extent);
+		put_int8(&row, group.extents_max * group.copies * extent);
+		put_int8(&row, group.extents_used * group.copies * extent);
+		put_int8(&row, group.extents_free * group.copies * extent);
 		put_int8(&row, group.extents_log * extent);
 		known ? put_int8(&row, stat.buckets) : put_null(&row);
 		known ? put_int8(&row, stat.overflow_lines) : put_null(&row);
@@ -242,6 +243,7 @@ put_replica(Row *row, const NrGroupInfo *group, const NrReplicaInfo *info, uint3
 	put_int8(row, info->writer_sleeps);
 	put_int8(row, info->response_sleeps);
 	put_int8(row, info->withdrawn);
+	put_int8(row, info->flips);
 	put_pid(row, info->combiner);
 	put_pid(row, info->blocking_reader);
 }

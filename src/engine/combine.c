@@ -3,6 +3,7 @@
  *		Flat combining; contract in combine.h.
  */
 #include "engine/combine.h"
+#include "engine/leftright.h"
 
 #define NR_COMBINE_ROUNDS	8	/* batches one combiner makes before it hands over */
 #define NR_BATCH_REQUESTS	256 /* requests in one batch */
@@ -100,6 +101,23 @@ nr_combiner_lock(NrSession *s, uint32_t g, uint32_t r, bool cancellable, bool br
 
 /* ---- extents ---- */
 
+/* One extent for each copy, or none. */
+static bool
+alloc_for_copies(NrEngine *e, uint32_t g, uint32_t copies, uint32_t *extents)
+{
+	for (uint32_t c = 0; c < copies; c++)
+	{
+		extents[c] = nr_pool_alloc(e, g, 1);
+		if (extents[c] == NR_NO_EXTENT)
+		{
+			while (c > 0)
+				nr_pool_free(e, extents[--c]);
+			return false;
+		}
+	}
+	return true;
+}
+
 /*
  * Claim what this batch may use from the group's headroom; get from the pool
  * what is missing, and put into the batch what the copies shall get or let go.
@@ -113,6 +131,7 @@ claim_extents(NrSession *s, const NrDispatch *dispatch, uint32_t g, NrBatch *bat
 	NrEngine   *e = s->engine;
 	struct NrGroup *group = nr_group(e, g);
 	uint32_t   *grants = (uint32_t *) (batch + 1);
+	uint32_t	copies = group->copies;
 	uint32_t	need = batch->ops > 0 ? dispatch->need(&group->copy_config, batch->ops, op_bytes) : 0;
 	int64_t		room = (int64_t) nr_sub64_seq(&group->headroom, need) - need;	/* edge P1: a count */
 	bool		helped = false;
@@ -121,26 +140,27 @@ claim_extents(NrSession *s, const NrDispatch *dispatch, uint32_t g, NrBatch *bat
 	batch->grants = batch->releases = 0;
 	for (; room < 0 && batch->grants < grants_max; room++)
 	{
-		uint32_t	extent = NR_NO_EXTENT;
+		uint32_t   *grant = grants + batch->grants * copies;
+		bool		granted = false;
 
 		if (nr_add32_seq(&group->mapped, 1) < group->config.extents_max)	/* edge P1: a count */
 		{
-			extent = nr_pool_alloc(e, g);
-			if (extent == NR_NO_EXTENT && !helped)
+			granted = alloc_for_copies(e, g, copies, grant);
+			if (!granted && !helped)
 			{
 				/* replicas that lag hold on to what others have let go of */
 				helped = true;
-				(void) nr_replay(s, dispatch, g, s->replica, NR_IMPATIENT);
+				(void) nr_replay(s, dispatch, g, s->replica, NR_IMPATIENT, true);
 				nr_help_laggards(s, dispatch, g);
-				extent = nr_pool_alloc(e, g);
+				granted = alloc_for_copies(e, g, copies, grant);
 			}
 		}
-		if (extent == NR_NO_EXTENT)
+		if (!granted)
 		{
 			nr_sub32_seq(&group->mapped, 1);	/* edge P1: a count */
 			break;
 		}
-		grants[batch->grants++] = extent;
+		batch->grants++;
 	}
 	if (batch->grants > 0)
 	{
@@ -317,10 +337,10 @@ reserve(NrEngine *e, const NrDispatch *dispatch, uint32_t g, uint32_t r, const C
 	*grants_max = NR_BATCH_GRANTS;
 	if (c->ops > 0)
 		*grants_max += dispatch->need(&group->copy_config, c->ops, c->op_bytes);
-	room = (max - sizeof(NrBatch) - c->inline_bytes) / sizeof(uint32_t);
+	room = (max - sizeof(NrBatch) - c->inline_bytes) / (sizeof(uint32_t) * group->copies);
 	if (*grants_max > room)
 		*grants_max = (uint32_t) room;
-	*fixed = NR_OP_ALIGN(sizeof(NrBatch) + *grants_max * sizeof(uint32_t));
+	*fixed = NR_OP_ALIGN(sizeof(NrBatch) + *grants_max * group->copies * sizeof(uint32_t));
 	if (*fixed + c->inline_bytes > max)
 		*fixed -= 8;			/* rounded up past the end */
 	return nr_ring_reserve(e, g, r, *fixed + c->inline_bytes, pos);
@@ -359,7 +379,8 @@ append_batch(NrSession *s, const NrDispatch *dispatch, uint32_t g, bool surplus,
 	size_t		request_bytes;
 	size_t		grant_bytes;
 
-	collect(e, g, r, nr_ring_batch_max(e, group) - sizeof(NrBatch) - NR_BATCH_GRANTS * sizeof(uint32_t), &c);
+	collect(e, g, r, nr_ring_batch_max(e, group) - sizeof(NrBatch) -
+			NR_BATCH_GRANTS * group->copies * sizeof(uint32_t), &c);
 	if (c.n == 0 && !surplus)
 		return ROUND_NOTHING;
 	batch = reserve(e, dispatch, g, r, &c, &grants_max, &fixed, &pos);
@@ -383,7 +404,7 @@ append_batch(NrSession *s, const NrDispatch *dispatch, uint32_t g, bool surplus,
 		return ROUND_NOTHING;
 	}
 	claim_extents(s, dispatch, g, batch, op_bytes, grants_max);
-	grant_bytes = NR_OP_ALIGN(batch->grants * sizeof(uint32_t));
+	grant_bytes = nr_grant_bytes(group, batch);
 	memmove((char *) (batch + 1) + grant_bytes, (char *) batch + fixed, request_bytes);
 	batch->bytes = (uint32_t) NR_LINE_UP(sizeof(NrBatch) + grant_bytes + request_bytes);
 	nr_ring_commit(e, g, r, pos, batch->bytes);
@@ -400,8 +421,8 @@ append_batch(NrSession *s, const NrDispatch *dispatch, uint32_t g, bool surplus,
 	return ROUND_BATCH;
 }
 
-bool
-nr_combine(NrSession *s, const NrDispatch *dispatch, uint32_t g, NrFull *full)
+NrCombined
+nr_combine(NrSession *s, const NrDispatch *dispatch, uint32_t g, NrPatience patience, NrFull *full)
 {
 	struct NrGroup *group = nr_group(s->engine, g);
 	bool		may_release = true;
@@ -413,26 +434,29 @@ nr_combine(NrSession *s, const NrDispatch *dispatch, uint32_t g, NrFull *full)
 			(int64_t) nr_load64_rlx(&group->headroom) > NR_HEADROOM_MAX;
 		Round		result;
 
+		if (group->copies == 2 &&
+			!nr_lr_drain(s, g, s->replica, round == 0 ? patience : NR_IMPATIENT))
+			return round == 0 ? NR_COMBINE_HELD_UP : NR_COMBINED;
 		full->head = nr_log_head(s->engine, g);
 		result = append_batch(s, dispatch, g, surplus, full);
 		if (result == ROUND_NOTHING)
-			return true;
+			return NR_COMBINED;
 		if (result == ROUND_BATCH)
 		{
 			/* requests of ours are in it: no way back */
-			(void) nr_replay(s, dispatch, g, s->replica, NR_PATIENT);
+			(void) nr_replay(s, dispatch, g, s->replica, NR_PATIENT, false);
 			may_release = may_release && !surplus;
 			helped = false;
 			continue;
 		}
 		nr_bump64(&nr_replica(s->engine, g, s->replica)->full, 1);
 		if (helped && full->head == nr_log_head(s->engine, g))
-			return false;
-		(void) nr_replay(s, dispatch, g, s->replica, NR_IMPATIENT);
+			return NR_COMBINE_FULL;
+		(void) nr_replay(s, dispatch, g, s->replica, NR_IMPATIENT, true);
 		nr_help_laggards(s, dispatch, g);
 		helped = true;
 	}
-	return !helped;
+	return helped ? NR_COMBINE_FULL : NR_COMBINED;
 }
 
 void
@@ -443,10 +467,9 @@ nr_help_laggards(NrSession *s, const NrDispatch *dispatch, uint32_t g)
 
 	for (uint32_t r = 0; r < e->geo.replicas; r++)
 	{
-		if (r == s->replica || nr_load64_acq(&nr_replica(e, g, r)->applied) >= tail ||	/* edge A1 */
-			!nr_combiner_try(s, g, r))
+		if (r == s->replica || nr_position_oldest(e, g, r) >= tail || !nr_combiner_try(s, g, r))
 			continue;
-		(void) nr_replay(s, dispatch, g, r, NR_IMPATIENT);
+		(void) nr_replay(s, dispatch, g, r, NR_IMPATIENT, true);
 		nr_combiner_unlock(s, g, r);
 	}
 }

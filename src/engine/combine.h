@@ -43,11 +43,20 @@ typedef struct NrFull
 	bool		slots;			/* no slot; else no room in the replica's ring */
 } NrFull;
 
+typedef enum NrCombined
+{
+	NR_COMBINED,				/* served, or somebody else is going to */
+	NR_COMBINE_FULL,			/* the log is full and something is left */
+	NR_COMBINE_HELD_UP			/* two copies: readers did not leave the older one; nothing was taken */
+} NrCombined;
+
 /*
  * With the combiner lock of the session's own replica: serve what is pending.
- * False: the log is full and something is left.
+ * "patience" is for readers inside the older of two copies, who are waited for
+ * before anything is taken; with one copy they are waited for afterwards.
  */
-extern bool nr_combine(NrSession *s, const NrDispatch *dispatch, uint32_t g, NrFull *full);
+extern NrCombined nr_combine(NrSession *s, const NrDispatch *dispatch, uint32_t g,
+							 NrPatience patience, NrFull *full);
 
 /* Without it: if nobody combines and somebody sleeps on a pending request, wake them. */
 extern void nr_combiner_handoff(NrSession *s, uint32_t g, uint32_t r);

@@ -19,6 +19,12 @@
  *	 everything else           any process, any time, through its own session
  * One session belongs to one thread of control and does one thing at a time.
  *
+ * COPIES.  A replica holds one copy, which readers and the combiner share under
+ * a distributed readers-writer lock, or two (left-right, Ramalhete & Correia
+ * 2015): readers enter the newer one in a bounded number of steps, whatever
+ * anybody else does, and the combiner applies the log to the older one and
+ * flips.
+ *
  * PROGRESS.  A read waits only for a combiner of its own replica: to finish its
  * batch, or to catch up with what completed before the read began.  A write
  * waits for a response; who holds the combiner lock serves all.  All waits go
@@ -131,6 +137,7 @@ struct NrSession
 	uint32_t	replica;
 	uint32_t	request_no;		/* of the last request */
 	uint32_t	inside;			/* depth of nr_enter */
+	uint32_t	entries;		/* how often it entered; tells one entry from the next */
 	struct NrSessionShared *shared;
 	struct NrReaderLine *reader;	/* this session's line on its replica */
 	struct NrRequestSlot *slot; /* this session's slot on its replica */
@@ -168,9 +175,10 @@ extern void nr_session_info(NrEngine *engine, uint32_t idx, NrSessionInfo *info)
 
 typedef struct NrGroupConfig
 {
-	uint32_t	extents_max;	/* quota: extents of this group's copy, log not counted */
+	uint32_t	extents_max;	/* quota: extents of each copy, log not counted */
 	uint32_t	log_bytes;		/* for each replica; rounded up to whole extents, at least one */
 	uint32_t	batch_bytes_max;	/* largest request, headers included */
+	uint32_t	copies;			/* in each replica: 1 (0 means 1) or 2 */
 	uint32_t	log_slots;		/* batches the log holds; power of two >= 2; 0 = by log_bytes */
 	uint32_t	arg_bytes;
 	char		arg[NR_ARG_BYTES];	/* for the structure */
@@ -195,7 +203,9 @@ typedef struct NrHandle
 	struct NrReplica *replica;	/* of the session's replica */
 	uint32_t	g;
 	uint32_t	generation;		/* of the group */
-	NrCopy		copy;			/* of the session's replica */
+	NrCopy		copies[2];		/* of the session's replica */
+	const NrCopy *copy;			/* between enter and leave: the one to read */
+	uint32_t	ncopies;
 	/* process-local counts since the last nr_handle_flush_counters */
 	uint64_t	hits;
 	uint64_t	misses;
@@ -285,6 +295,7 @@ typedef struct NrGroupInfo
 {
 	bool		exists;
 	uint32_t	generation;
+	uint32_t	copies;			/* in each replica; the extents below are those of one */
 	uint32_t	extents_max;
 	uint32_t	extents_used;	/* mapped in the copies (one node's worth) */
 	uint32_t	extents_free;	/* of these, not in use by the structure; estimate */
@@ -302,7 +313,9 @@ typedef struct NrGroupInfo
 
 typedef struct NrReplicaInfo
 {
-	uint64_t	applied;		/* batches applied */
+	uint64_t	applied;		/* batches that readers see */
+	uint64_t	applied_idle;	/* in the other copy; the same with one copy */
+	uint64_t	flips;			/* times readers were sent to the other copy */
 	uint64_t	batches;		/* combined and appended by this replica */
 	uint64_t	requests;		/* in these */
 	uint64_t	ops;			/* in these */

@@ -32,7 +32,8 @@ plan(NrEngine *e, const NrGroupConfig *config, const NrDispatch *dispatch, struc
 	plan->copy_config.extent_shift = e->geo.extent_shift;
 	plan->copy_config.extents_max = config->extents_max;
 	plan->copy_config.arg_bytes = config->arg_bytes;
-	if (config->arg_bytes > NR_ARG_BYTES || config->extents_max < 1 ||
+	plan->copies = config->copies == 0 ? 1 : config->copies;
+	if (plan->copies > 2 || config->arg_bytes > NR_ARG_BYTES || config->extents_max < 1 ||
 		config->extents_max > e->geo.extents ||
 		(config->log_slots & (config->log_slots - 1)) != 0 || config->log_slots == 1)
 		return NR_BAD_CONFIG;
@@ -58,26 +59,26 @@ plan(NrEngine *e, const NrGroupConfig *config, const NrDispatch *dispatch, struc
 
 /* An empty copy on node r. */
 static void
-format_copy(NrEngine *e, uint32_t g, uint32_t r, const NrDispatch *dispatch,
+format_copy(NrEngine *e, uint32_t g, uint32_t r, uint32_t c, const NrDispatch *dispatch,
 			const uint32_t *init_extents, uint32_t n)
 {
 	struct NrGroup *group = nr_group(e, g);
 	uint32_t	capacity = group->copy_config.extents_max;
 	size_t		root_bytes = dispatch->size(&group->copy_config);
-	NrExtentTable *t = (NrExtentTable *) nr_physical(e, r, group->root_extent);
+	NrExtentTable *t = (NrExtentTable *) nr_physical(e, r, group->root_extent[c]);
 	NrCopy		copy;
 
 	memset(t, 0, nr_extent_table_bytes(capacity));
 	t->capacity = capacity;
 	t->root_bytes = (uint32_t) root_bytes;
-	t->words[0] = group->root_extent;
+	t->words[0] = group->root_extent[c];
 	t->words[capacity] = NR_NO_EXTENT;
 	t->mapped_count = 1;
 	t->free_head = NR_NO_EXTENT;
 	t->unused_head = capacity > 1 ? 1 : NR_NO_EXTENT;
 	for (uint32_t i = 1; i < capacity; i++)
 		t->words[capacity + i] = i + 1 < capacity ? i + 1 : NR_NO_EXTENT;
-	nr_copy_view(e, g, r, &copy);
+	nr_copy_view(e, g, r, c, &copy);
 	memset(copy.root, 0, root_bytes);
 	for (uint32_t i = 0; i < n; i++)
 		nr_copy_grant(&copy, init_extents[i]);
@@ -100,7 +101,7 @@ format_replica(NrEngine *e, uint32_t g, uint32_t r)
 {
 	struct NrReplica *rep = nr_replica(e, g, r);
 	NrAtomic64 *counter[] = {
-		&rep->applied, &rep->ring_head, &rep->ring_tail, &rep->batches, &rep->requests, &rep->ops,
+		&rep->applied[0], &rep->applied[1], &rep->flips, &rep->ring_head, &rep->ring_tail, &rep->batches, &rep->requests, &rep->ops,
 		&rep->ops_applied, &rep->helped, &rep->bytes, &rep->writer_waits, &rep->writer_sleeps,
 		&rep->full, &rep->hits, &rep->misses, &rep->reader_waits, &rep->reader_sleeps,
 		&rep->response_sleeps, &rep->withdrawn
@@ -116,6 +117,8 @@ format_replica(NrEngine *e, uint32_t g, uint32_t r)
 	zero_bitmap(e, nr_pending(e, rep));
 	zero_bitmap(e, nr_readers(e, rep));
 	zero_bitmap(e, nr_waiters(e, rep));
+	zero_bitmap(e, nr_flip_readers(e, rep));
+	nr_store32_rlx(&rep->current, 0);
 }
 
 /* The group's own part, from the plan. */
@@ -124,7 +127,8 @@ format_group(NrEngine *e, struct NrGroup *group, const struct NrGroup *planned)
 {
 	nr_store32_rlx(&group->generation, nr_load32_rlx(&group->generation) + 1);
 	group->dispatch_id = planned->dispatch_id;
-	group->root_extent = planned->root_extent;
+	group->copies = planned->copies;
+	memcpy(group->root_extent, planned->root_extent, sizeof(group->root_extent));
 	group->log_slots = planned->log_slots;
 	group->log_extents = planned->log_extents;
 	group->log_first = planned->log_first;
@@ -145,6 +149,7 @@ nr_group_create(NrEngine *e, uint32_t g, const NrGroupConfig *config, const NrDi
 	struct NrGroup planned;
 	uint32_t	extents[NR_LOG_EXTENTS_MAX];
 	uint32_t	init_extents;
+	uint32_t	per_copy;
 	uint32_t	n;
 	NrCopy		copy;
 	NrStatus	status;
@@ -157,12 +162,13 @@ nr_group_create(NrEngine *e, uint32_t g, const NrGroupConfig *config, const NrDi
 	status = plan(e, config, dispatch, &planned, &init_extents);
 	if (status != NR_OK)
 		return status;
-	n = 1 + init_extents + planned.log_extents;
+	per_copy = 1 + init_extents;
+	n = planned.copies * per_copy + planned.log_extents;
 	if (n > NR_LOG_EXTENTS_MAX)
 		return NR_BAD_CONFIG;
 	for (uint32_t i = 0; i < n; i++)
 	{
-		extents[i] = nr_pool_alloc(e, g);
+		extents[i] = nr_pool_alloc(e, g, 1);
 		if (extents[i] == NR_NO_EXTENT)
 		{
 			while (i > 0)
@@ -170,17 +176,19 @@ nr_group_create(NrEngine *e, uint32_t g, const NrGroupConfig *config, const NrDi
 			return NR_NO_SPACE;
 		}
 	}
-	planned.root_extent = extents[0];
-	planned.log_first = extents[1 + init_extents];
+	for (uint32_t c = 0; c < planned.copies; c++)
+		planned.root_extent[c] = extents[c * per_copy];
+	planned.log_first = extents[planned.copies * per_copy];
 	format_group(e, group, &planned);
-	nr_log_init(e, group, extents + 1 + init_extents);
+	nr_log_init(e, group, extents + planned.copies * per_copy);
 	for (uint32_t r = 0; r < e->geo.replicas; r++)
 	{
 		format_replica(e, g, r);
-		format_copy(e, g, r, dispatch, extents + 1, init_extents);
+		for (uint32_t c = 0; c < planned.copies; c++)
+			format_copy(e, g, r, c, dispatch, extents + c * per_copy + 1, init_extents);
 	}
-	nr_copy_view(e, g, 0, &copy);
-	nr_store32_rlx(&group->mapped, 1 + init_extents);
+	nr_copy_view(e, g, 0, 0, &copy);
+	nr_store32_rlx(&group->mapped, per_copy);
 	nr_store64_rlx(&group->headroom, copy.table->free_count);
 	nr_store32_rel(&group->exists, 1);	/* edge G1 */
 	return NR_OK;
@@ -217,7 +225,10 @@ nr_group_attach(NrSession *s, uint32_t g, const NrDispatch *dispatch, NrHandle *
 	h->replica = nr_replica(s->engine, g, s->replica);
 	h->g = g;
 	h->generation = nr_load32_rlx(&h->group->generation);
-	nr_copy_view(s->engine, g, s->replica, &h->copy);
+	h->ncopies = h->group->copies;
+	for (uint32_t c = 0; c < h->ncopies; c++)
+		nr_copy_view(s->engine, g, s->replica, c, &h->copies[c]);
+	h->copy = &h->copies[0];
 
 	/*
 	 * Now writers look at our line.  One that looked at the bits before cannot

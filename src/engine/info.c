@@ -33,6 +33,7 @@ nr_group_info(NrEngine *e, uint32_t g, NrGroupInfo *info)
 		return;
 	headroom = (int64_t) nr_load64_rlx(&group->headroom);
 	info->generation = nr_load32_rlx(&group->generation);
+	info->copies = group->copies;
 	info->extents_max = group->config.extents_max;
 	info->extents_used = nr_load32_rlx(&group->mapped);
 	info->extents_free = headroom > 0 ? (uint32_t) headroom : 0;
@@ -45,10 +46,13 @@ nr_group_info(NrEngine *e, uint32_t g, NrGroupInfo *info)
 	info->head = UINT64_MAX;
 	for (uint32_t r = 0; r < e->geo.replicas; r++)
 	{
-		uint64_t	applied = nr_load64_rlx(&nr_replica(e, g, r)->applied);
+		for (uint32_t c = 0; c < group->copies; c++)
+		{
+			uint64_t	applied = nr_load64_rlx(&nr_replica(e, g, r)->applied[c]);
 
-		if (applied < info->head)
-			info->head = applied;
+			if (applied < info->head)
+				info->head = applied;
+		}
 		info->no_log_space += nr_load64_rlx(&nr_replica(e, g, r)->full);
 	}
 	info->completed = nr_load64_rlx(&group->completed);
@@ -64,12 +68,16 @@ void
 nr_replica_info(NrEngine *e, uint32_t g, uint32_t r, NrReplicaInfo *info)
 {
 	struct NrReplica *rep = nr_replica(e, g, r);
+	uint32_t	current;
 
 	memset(info, 0, sizeof(*info));
 	info->combiner = info->blocking_reader = NR_SESSION_NONE;
 	if (!nr_group_exists(e, g))
 		return;
-	info->applied = nr_load64_rlx(&rep->applied);
+	current = nr_load32_rlx(&rep->current);
+	info->applied = nr_load64_rlx(&rep->applied[current]);
+	info->applied_idle = nr_load64_rlx(&rep->applied[nr_group(e, g)->copies - 1 - current]);
+	info->flips = nr_load64_rlx(&rep->flips);
 	info->batches = nr_load64_rlx(&rep->batches);
 	info->requests = nr_load64_rlx(&rep->requests);
 	info->ops = nr_load64_rlx(&rep->ops);
@@ -88,7 +96,7 @@ nr_replica_info(NrEngine *e, uint32_t g, uint32_t r, NrReplicaInfo *info)
 	info->combiner = nr_load32_rlx(&rep->combiner) - 1;
 	info->blocking_reader = nr_load32_rlx(&rep->blocking_reader) - 1;
 	if (info->blocking_reader != NR_SESSION_NONE &&
-		nr_load32_rlx(&nr_reader_line(e, r, info->blocking_reader)->inside) != g + 1)
+		nr_inside_group(nr_load64_rlx(&nr_reader_line(e, r, info->blocking_reader)->inside)) != g + 1)
 		info->blocking_reader = NR_SESSION_NONE;	/* it has left since */
 }
 

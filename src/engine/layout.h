@@ -24,9 +24,12 @@
  *	 Q1  a request is pending -> a combiner takes it
  *	 Q2  a response is written -> its requester reads it
  *	 Q3  a request sets its bit, then looks at the lock -> a combiner frees the lock, then looks at the bits
+ *	 F1  a reader marks its line, then looks which copy is current -> a writer flips, then looks at the lines
+ *	 F2  a copy has been brought up to date -> a reader enters it after the flip
+ *	 F3  a reader leaves the older copy -> a writer changes that copy
  *	 Z1  a waiter sets its bit, then looks at what it waits for -> somebody changes that, then looks at the bits
  *
- * R1, Q3 and Z1 are store-then-load on both sides (Dekker): each site uses a
+ * R1, F1, Q3 and Z1 are store-then-load on both sides (Dekker): each site uses a
  * sequentially consistent operation, so at least one of the two sees the other.
  */
 #ifndef NR_LAYOUT_H
@@ -60,6 +63,7 @@ typedef struct NrSessionShared
 	NrAtomic32	waiting_for;	/* NrWaitReason */
 	NrAtomic32	waiting_group;
 	NrAtomic32	waiting_on;		/* session, or NR_SESSION_NONE */
+	NrAtomic32	entries;		/* of its last owner: the next one goes on counting; S1 */
 } NrSessionShared;
 
 _Static_assert(sizeof(NrSessionShared) == NR_CACHE_LINE, "one line a session");
@@ -79,7 +83,8 @@ struct NrGroup
 	NR_ALIGNED	NrAtomic32 exists;	/* G1 */
 	NrAtomic32	generation;
 	uint32_t	dispatch_id;
-	uint32_t	root_extent;	/* physical; the same number on each node */
+	uint32_t	copies;			/* in each replica: 1 or 2 */
+	uint32_t	root_extent[2]; /* physical, of each copy; the same number on each node */
 	uint32_t	log_slots;
 	uint32_t	log_extents;
 	uint32_t	log_first;		/* physical number of the log's first extent */
@@ -107,7 +112,7 @@ struct NrGroup
 /* What a reader writes: its own line, nobody else's. */
 typedef struct NrReaderLine
 {
-	NR_ALIGNED	NrAtomic32 inside;	/* group + 1 while inside; R1, R2 */
+	NR_ALIGNED	NrAtomic64 inside;	/* number of the entry << 32 | group + 1 while inside; R1, R2, F1, F3 */
 } NrReaderLine;
 
 _Static_assert(sizeof(NrReaderLine) == NR_CACHE_LINE, "one line a reader");
@@ -151,7 +156,8 @@ struct NrReplica
 	/* readers look here; combiners write here */
 	NR_ALIGNED	NrAtomic32 writer;	/* R1, R3 */
 	NrAtomic32	starved;		/* readers that lost too often and must be let in */
-	NrAtomic64	applied;		/* batches in the copy; A1, L2 */
+	NrAtomic32	current;		/* with two copies: the one that readers enter; F1, F2 */
+	NrAtomic64	applied[2];		/* batches in each copy; A1, L2 */
 
 	NR_ALIGNED	NrAtomic32 combiner;	/* session + 1; 0 = free; K1, Q3 */
 	NrAtomic32	blocking_reader;	/* session + 1 */
@@ -170,6 +176,7 @@ struct NrReplica
 	NrAtomic64	writer_waits;
 	NrAtomic64	writer_sleeps;
 	NrAtomic64	full;			/* times the log had no room */
+	NrAtomic64	flips;
 	NR_ALIGNED	NrAtomic64 hits;
 	NrAtomic64	misses;
 	NrAtomic64	reader_waits;
@@ -177,7 +184,11 @@ struct NrReplica
 	NrAtomic64	response_sleeps;
 	NrAtomic64	withdrawn;
 
-	/* three bitmaps over sessions follow, each from a new line: pending, readers, waiters */
+	/*
+	 * Four bitmaps over sessions follow, each from a new line: pending, readers,
+	 * waiters, and who was inside at the last flip; then, of the latter, what
+	 * their lines held at that time.
+	 */
 	NR_ALIGNED	NrAtomic64 bitmaps[];
 };
 
@@ -191,12 +202,19 @@ typedef struct NrBatch
 	uint32_t	replica;
 	uint32_t	requests;
 	uint32_t	ops;
-	uint32_t	grants;			/* that many physical numbers follow, padded to 8 bytes */
+	uint32_t	grants;			/* for each, a physical number for each copy follows; padded to 8 bytes */
 	uint32_t	releases;		/* free extents that every copy lets go of */
 	uint32_t	claim;			/* taken from headroom for this batch */
 	uint32_t	reserved;
 	NrAtomic64	seq;			/* producer only: when the ring may reuse it */
 } NrBatch;
+
+/* Bytes of the grants behind a batch's header. */
+static inline size_t
+nr_grant_bytes(const struct NrGroup *group, const NrBatch *batch)
+{
+	return NR_OP_ALIGN((size_t) batch->grants * group->copies * sizeof(uint32_t));
+}
 
 typedef struct NrBatchRequest
 {
@@ -320,7 +338,8 @@ nr_replicas_at(const NrGeometry *geo)
 static inline size_t
 nr_replica_bytes(const NrGeometry *geo)
 {
-	return sizeof(struct NrReplica) + 3 * nr_bitmap_bytes(geo);
+	return sizeof(struct NrReplica) + 4 * nr_bitmap_bytes(geo) +
+		NR_LINE_UP(sizeof(NrAtomic64) * (size_t) geo->sessions);
 }
 
 static inline struct NrReplica *
@@ -348,6 +367,39 @@ nr_waiters(const NrEngine *e, struct NrReplica *rep)
 {
 	return rep->bitmaps + 2 * (nr_bitmap_bytes(&e->geo) / sizeof(NrAtomic64));
 }
+
+static inline NrAtomic64 *
+nr_flip_readers(const NrEngine *e, struct NrReplica *rep)
+{
+	return rep->bitmaps + 3 * (nr_bitmap_bytes(&e->geo) / sizeof(NrAtomic64));
+}
+
+static inline NrAtomic64 *
+nr_flip_words(const NrEngine *e, struct NrReplica *rep)
+{
+	return rep->bitmaps + 4 * (nr_bitmap_bytes(&e->geo) / sizeof(NrAtomic64));
+}
+
+/* How far readers of this replica see; how far the older of its copies is. */
+static inline uint64_t
+nr_position(const struct NrReplica *rep)
+{
+	return nr_load64_acq(&rep->applied[nr_load32_acq(&rep->current)]);	/* edge A1, edge F2 */
+}
+
+static inline uint64_t
+nr_position_oldest(const NrEngine *e, uint32_t g, uint32_t r)
+{
+	const struct NrReplica *rep = nr_replica(e, g, r);
+	uint64_t	a = nr_load64_acq(&rep->applied[0]);	/* edge A1 */
+	uint64_t	b = nr_load64_acq(&rep->applied[nr_group(e, g)->copies - 1]);	/* edge A1 */
+
+	return a < b ? a : b;
+}
+
+/* A reader line's word. */
+#define nr_inside_word(entry, g)	((uint64_t) (entry) << 32 | ((g) + 1))
+#define nr_inside_group(word)		((uint32_t) (word))	/* + 1; 0 = outside */
 
 static inline size_t
 nr_extents_at(const NrGeometry *geo)

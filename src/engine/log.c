@@ -53,10 +53,13 @@ nr_log_head(NrEngine *e, uint32_t g)
 
 	for (uint32_t r = 0; r < e->geo.replicas; r++)
 	{
-		uint64_t	applied = nr_load64_seq(&nr_replica(e, g, r)->applied); /* edge L2, edge Z1 */
+		for (uint32_t c = 0; c < group->copies; c++)
+		{
+			uint64_t	applied = nr_load64_seq(&nr_replica(e, g, r)->applied[c]);	/* edge L2, edge Z1 */
 
-		if (applied < min)
-			min = applied;
+			if (applied < min)
+				min = applied;
+		}
 	}
 	/* Another may have seen a later minimum: head never goes back (fault W8). */
 	while (old < min)

@@ -19,7 +19,7 @@ nr_pool_init(NrEngine *e)
 }
 
 uint32_t
-nr_pool_alloc(NrEngine *e, uint32_t g)
+nr_pool_alloc(NrEngine *e, uint32_t g, uint32_t copies)
 {
 	NrControl  *c = nr_control(e);
 	uint64_t	head = nr_load64_acq(&c->pool_head);	/* edge P1 */
@@ -43,7 +43,7 @@ nr_pool_alloc(NrEngine *e, uint32_t g)
 			NrPoolEntry *entry = nr_pool_entry(e, top - 1);
 
 			nr_store32_rlx(&entry->owner, g + 1);
-			nr_store32_rlx(&entry->refs, e->geo.replicas);
+			nr_store32_rlx(&entry->refs, e->geo.replicas * copies);
 			nr_add32_rlx(&c->pool_free, -1u);
 			return top - 1;
 		}

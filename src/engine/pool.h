@@ -16,8 +16,11 @@
 
 extern void nr_pool_init(NrEngine *e);
 
-/* An extent for group g with one reference for each replica, or NR_NO_EXTENT. */
-extern uint32_t nr_pool_alloc(NrEngine *e, uint32_t g);
+/*
+ * An extent for group g, or NR_NO_EXTENT.  "copies": of how many in each replica
+ * it waits to be let go by: 1 for memory of a copy, all of them for a payload.
+ */
+extern uint32_t nr_pool_alloc(NrEngine *e, uint32_t g, uint32_t copies);
 
 /* One copy lets go. */
 extern void nr_pool_unref(NrEngine *e, uint32_t extent);

@@ -7,6 +7,7 @@
  * 5.3): whatever completed before the read began is in the copy.
  */
 #include "engine/combine.h"
+#include "engine/leftright.h"
 
 /* Bring the session's replica to position "need", or wait until somebody has.  False: cancelled. */
 static bool
@@ -21,19 +22,19 @@ catch_up(NrHandle *h, uint64_t need, bool cancellable)
 	if (nr_combiner_try(s, h->g, s->replica))
 	{
 		go_on = nr_replay(s, h->dispatch, h->g, s->replica,
-						  cancellable ? NR_CANCELLABLE : NR_PATIENT);
+						  cancellable ? NR_CANCELLABLE : NR_PATIENT, false);
 		nr_combiner_unlock(s, h->g, s->replica);
 		return go_on;
 	}
 	for (uint32_t spins = s->engine->host->spins; spins > 0; spins--)
 	{
-		if (nr_load64_acq(&rep->applied) >= need || nr_load32_rlx(&rep->combiner) == 0) /* edge A1 */
+		if (nr_position(rep) >= need || nr_load32_rlx(&rep->combiner) == 0)
 			return true;
 		nr_pause();
 	}
 	nr_bit_set(waiters, s->idx);	/* edge Z1 */
 	holder = nr_load32_seq(&rep->combiner); /* edge Z1 */
-	if (nr_load64_seq(&rep->applied) < need && holder != 0) /* edge A1, edge Z1 */
+	if (nr_load64_seq(&rep->applied[nr_load32_seq(&rep->current)]) < need && holder != 0)	/* edge A1, edge Z1 */
 	{
 		nr_add64_rlx(&rep->reader_sleeps, 1);
 		go_on = nr_sleep(s, NR_WAIT_CATCH_UP, h->g, holder - 1, NR_POLL_US, cancellable);
@@ -70,11 +71,35 @@ wait_for_writer(NrHandle *h, bool cancellable)
 	return go_on;
 }
 
+/*
+ * One step in.  False, and outside: with one copy, a writer is inside; or the
+ * copy is not as far as "need".
+ */
+static inline bool
+enter_try(NrHandle *h, uint64_t need)
+{
+	NrSession  *s = h->session;
+	struct NrReplica *rep = h->replica;
+	uint64_t	word = nr_inside_word(++s->entries, h->g);
+	uint32_t	c = 0;
+
+	if (h->ncopies == 2)
+		c = nr_lr_enter(s->reader, rep, word);
+	else if (__builtin_expect(!nr_rw_reader_try(s->reader, rep, word), 0))
+		return false;
+	if (__builtin_expect(nr_load64_acq(&rep->applied[c]) < need, 0))	/* edge A1 */
+	{
+		nr_rw_reader_leave(s->reader);
+		return false;
+	}
+	h->copy = &h->copies[c];
+	return true;
+}
+
 /* The way in when somebody is in the way. */
 static NrStatus
 enter_slow(NrHandle *h, uint64_t need, bool cancellable)
 {
-	NrSession  *s = h->session;
 	struct NrReplica *rep = h->replica;
 	NrStatus	status = NR_OK;
 	bool		starved = false;
@@ -84,10 +109,12 @@ enter_slow(NrHandle *h, uint64_t need, bool cancellable)
 	{
 		bool		go_on;
 
-		if (nr_load64_acq(&rep->applied) < need)	/* edge A1 */
+		if (nr_position(rep) < need)
 			go_on = catch_up(h, need, cancellable);
-		else if (nr_rw_reader_try(s->reader, rep, h->g))
+		else if (enter_try(h, need))
 			break;
+		else if (h->ncopies == 2)
+			continue;			/* only the position was in the way */
 		else
 		{
 			if (tries >= NR_RW_STARVED_TRIES && !starved)
@@ -112,7 +139,6 @@ NrStatus
 nr_enter(NrHandle *h, bool cancellable)
 {
 	NrSession  *s = h->session;
-	struct NrReplica *rep = h->replica;
 	uint64_t	need = 0;
 	NrStatus	status;
 
@@ -126,14 +152,10 @@ nr_enter(NrHandle *h, bool cancellable)
 	/* With one replica, what has completed is in the copy: no line to look at. */
 	if (s->engine->geo.replicas > 1)
 		need = nr_load64_acq(&h->group->completed); /* edge C1 */
-	if (__builtin_expect(nr_rw_reader_try(s->reader, rep, h->g), 1))
+	if (__builtin_expect(enter_try(h, need), 1))
 	{
-		if (__builtin_expect(nr_load64_acq(&rep->applied) >= need, 1))	/* edge A1 */
-		{
-			s->inside = 1;
-			return NR_OK;
-		}
-		nr_rw_reader_leave(s->reader);
+		s->inside = 1;
+		return NR_OK;
 	}
 	status = enter_slow(h, need, cancellable);
 	if (status == NR_OK)
@@ -156,7 +178,7 @@ nr_execute(NrHandle *h, const void *op, void *resp, bool cancellable)
 	if (status != NR_OK)
 		return status;
 	NR_POINT("reader_inside");
-	status = h->dispatch->dispatch(&h->copy, op, resp);
+	status = h->dispatch->dispatch(h->copy, op, resp);
 	nr_leave(h);
 	return status;
 }
@@ -166,7 +188,7 @@ nr_group_sync(NrHandle *h, bool cancellable)
 {
 	uint64_t	need = nr_log_tail(h->session->engine, h->g);
 
-	while (nr_load64_acq(&h->replica->applied) < need)	/* edge A1 */
+	while (nr_position(h->replica) < need)
 		if (!catch_up(h, need, cancellable))
 			return NR_CANCELLED;
 	return NR_OK;
@@ -181,7 +203,7 @@ nr_group_sync_replica(NrHandle *h, uint32_t r, bool cancellable)
 		return NR_BAD_CONFIG;
 	if (nr_combiner_lock(h->session, h->g, r, cancellable, false) == NR_LOCKED)
 	{
-		synced = nr_replay(h->session, h->dispatch, h->g, r, cancellable ? NR_CANCELLABLE : NR_PATIENT);
+		synced = nr_replay(h->session, h->dispatch, h->g, r, cancellable ? NR_CANCELLABLE : NR_PATIENT, true);
 		nr_combiner_unlock(h->session, h->g, r);
 	}
 	return synced ? NR_OK : NR_CANCELLED;
@@ -194,22 +216,22 @@ compare_copies(NrHandle *h, uint32_t *replica, const char **why)
 	NrEngine   *e = h->session->engine;
 	uint64_t	first = 0;
 
-	for (uint32_t r = 0; r < e->geo.replicas; r++)
+	for (uint32_t i = 0; i < e->geo.replicas * h->ncopies; i++)
 	{
 		NrCopy		copy;
 		uint64_t	sum;
 
-		nr_copy_view(e, h->g, r, &copy);
-		*replica = r;
+		*replica = i / h->ncopies;
+		nr_copy_view(e, h->g, *replica, i % h->ncopies, &copy);
 		*why = h->dispatch->verify(&copy);
 		if (*why != NULL)
 			return NR_DIVERGED;
 		sum = h->dispatch->checksum(&copy);
-		if (r == 0)
+		if (i == 0)
 			first = sum;
 		else if (sum != first)
 		{
-			*why = "checksum differs from that of replica 0";
+			*why = *replica == 0 ? "its two copies differ" : "checksum differs from that of replica 0";
 			return NR_DIVERGED;
 		}
 	}
@@ -234,7 +256,7 @@ freeze(NrHandle *h, bool cancellable)
 		   (outcome = nr_combiner_lock(s, h->g, locked, cancellable, true)) == NR_LOCKED)
 		locked++;
 	for (uint32_t r = 0; r < n && outcome == NR_LOCKED; r++)
-		if (!nr_replay(s, h->dispatch, h->g, r, NR_IMPATIENT))
+		if (!nr_replay(s, h->dispatch, h->g, r, NR_IMPATIENT, true))
 			outcome = NR_LOCK_BUSY;
 	if (outcome != NR_LOCKED)
 		while (locked > 0)

@@ -2,6 +2,7 @@
  * replay.c
  *		Applying the log to a copy; contract in replay.h.
  */
+#include "engine/leftright.h"
 #include "engine/replay.h"
 #include "engine/wait.h"
 
@@ -15,14 +16,16 @@ typedef struct Replay
 	struct NrReplica *rep;
 	uint32_t	g;
 	uint32_t	r;
+	uint32_t	c;				/* number of the copy */
 	NrCopy		copy;
+	uint64_t	visible;		/* what comes before it has been answered and accounted for */
 } Replay;
 
 void
-nr_copy_view(NrEngine *e, uint32_t g, uint32_t r, NrCopy *copy)
+nr_copy_view(NrEngine *e, uint32_t g, uint32_t r, uint32_t c, NrCopy *copy)
 {
 	struct NrGroup *group = nr_group(e, g);
-	char	   *root = nr_physical(e, r, group->root_extent);
+	char	   *root = nr_physical(e, r, group->root_extent[c]);
 
 	copy->region = e->extents[r];
 	copy->extent_shift = e->geo.extent_shift;
@@ -131,7 +134,7 @@ apply_request(Replay *p, const NrBatchRequest *req, uint32_t producer, uint64_t 
 	char	   *buffer = NULL;
 	uint32_t	left = req->n;
 
-	if (producer == p->r)
+	if (producer == p->r && seq >= p->visible)
 	{
 		slot = nr_request_slot(p->e, p->r, req->session);
 		buffer = nr_session_buffer(p->e, p->r, req->session);
@@ -164,12 +167,12 @@ apply_batch(Replay *p, NrBatch *batch, uint64_t seq)
 {
 	NrExtentTable *t = p->copy.table;
 	const uint32_t *grants = (const uint32_t *) (batch + 1);
-	const char *at = (const char *) (batch + 1) + NR_OP_ALIGN(batch->grants * sizeof(uint32_t));
+	const char *at = (const char *) (batch + 1) + nr_grant_bytes(p->group, batch);
 	uint32_t	before;
 	uint32_t	released = 0;
 
 	for (uint32_t i = 0; i < batch->grants; i++)
-		nr_copy_grant(&p->copy, grants[i]);
+		nr_copy_grant(&p->copy, grants[i * p->group->copies + p->c]);
 	while (released < batch->releases && copy_release(p))
 		released++;
 	before = t->free_count;
@@ -181,6 +184,8 @@ apply_batch(Replay *p, NrBatch *batch, uint64_t seq)
 		at += sizeof(NrBatchRequest) +
 			(req->first_extent == NR_NO_EXTENT ? NR_OP_ALIGN(req->bytes) : 0);
 	}
+	if (seq < p->visible)
+		return;					/* the second of two copies: all else was done with the first */
 	nr_bump64(&p->rep->ops_applied, batch->ops);
 
 	/*
@@ -210,7 +215,7 @@ apply_batch(Replay *p, NrBatch *batch, uint64_t seq)
 static void
 deliver(Replay *p, const NrBatch *batch)
 {
-	const char *at = (const char *) (batch + 1) + NR_OP_ALIGN(batch->grants * sizeof(uint32_t));
+	const char *at = (const char *) (batch + 1) + nr_grant_bytes(p->group, batch);
 
 	for (uint32_t i = 0; i < batch->requests; i++)
 	{
@@ -236,50 +241,117 @@ advance_completed(struct NrGroup *group, uint64_t seq)
 			break;
 }
 
+/*
+ * Apply batches from seq on, as many as one step takes; returns how far it came.
+ * It ends with an own batch, whose answers are due, at *own.
+ */
+static uint64_t
+apply_step(Replay *p, uint64_t seq, uint64_t upto, NrBatch **own)
+{
+	size_t		bytes = 0;
+
+	*own = NULL;
+	do
+	{
+		NrBatch    *batch = nr_log_batch(p->e, p->g, seq);
+
+		NR_POINT("batch_apply");
+		bytes += batch->bytes;
+		if (batch->replica == p->r && seq >= p->visible)
+			*own = batch;
+		apply_batch(p, batch, seq);
+		seq++;
+	} while (seq < upto && bytes < NR_REPLAY_CHUNK && *own == NULL);
+	NR_POINT("batch_applied");
+
+	/*
+	 * Before any reader can see them, whoever produced them: what one read has
+	 * seen, a later one on another replica must see too.
+	 */
+	advance_completed(p->group, seq);
+	NR_POINT("batch_complete");
+
+	/* From here on another replica's batch may be overwritten; our own not, its ring is ours. */
+	nr_xchg64_seq(&p->rep->applied[p->c], seq); /* edge A1, edge L2, edge Z1 */
+	return seq;
+}
+
+/* What is due after a step: answers, and whoever waits for log space. */
+static void
+after_step(Replay *p, const NrBatch *own)
+{
+	if (own != NULL)
+		deliver(p, own);
+	if (nr_load32_seq(&p->group->space_waiting) != 0)	/* edge Z1 */
+		nr_wake_all(p->e, nr_space_waiters(p->group));
+}
+
+/* One copy: readers are kept out while it changes. */
+static bool
+replay_one(Replay *p, uint64_t upto, NrPatience patience)
+{
+	uint64_t	seq = nr_load64_rlx(&p->rep->applied[0]);	/* only the combiner lock's holder writes it */
+
+	nr_copy_view(p->e, p->g, p->r, 0, &p->copy);
+	while (seq < upto)
+	{
+		NrBatch    *own;
+
+		if (!nr_rw_writer_enter(p->s, p->g, p->r, patience))
+			return false;
+		p->visible = seq;
+		seq = apply_step(p, seq, upto, &own);
+		nr_rw_writer_leave(p->s, p->g, p->r);
+		after_step(p, own);
+		if (own != NULL)
+			patience = NR_IMPATIENT;	/* what is left is others' */
+	}
+	return true;
+}
+
+/*
+ * Two copies: bring the idle one up to date and flip.  Its first batches are
+ * those that the current one has had already.  "both": then the other one too.
+ */
+static bool
+replay_two(Replay *p, uint64_t upto, NrPatience patience, bool both)
+{
+	for (;;)
+	{
+		uint32_t	current = nr_load32_rlx(&p->rep->current);
+		uint64_t	seq;
+		NrBatch    *own = NULL;
+
+		p->c = 1 - current;
+		p->visible = nr_load64_rlx(&p->rep->applied[current]);
+		seq = nr_load64_rlx(&p->rep->applied[p->c]);
+		if (p->visible >= upto && (!both || seq >= upto))
+			return true;
+		if (!nr_lr_drain(p->s, p->g, p->r, patience))
+			return false;
+		nr_copy_view(p->e, p->g, p->r, p->c, &p->copy);
+		while (seq < upto && own == NULL)
+			seq = apply_step(p, seq, upto, &own);
+		if (seq > p->visible)
+		{
+			nr_lr_flip(p->s, p->g, p->r);
+			nr_wake_all(p->e, nr_waiters(p->e, p->rep));
+		}
+		after_step(p, own);
+		if (own != NULL)
+			patience = NR_IMPATIENT;	/* whom we made promises has been answered; the rest can wait */
+	}
+}
+
 bool
 nr_replay(NrSession *s, const NrDispatch *dispatch, uint32_t g, uint32_t r,
-		  NrPatience patience)
+		  NrPatience patience, bool both)
 {
 	Replay		p = {.s = s,.e = s->engine,.dispatch = dispatch,.group = nr_group(s->engine, g),
 	.rep = nr_replica(s->engine, g, r),.g = g,.r = r};
-	uint64_t	seq = nr_load64_rlx(&p.rep->applied);	/* only the combiner lock's holder writes it */
 	uint64_t	upto = nr_log_tail(p.e, g);
 
-	nr_copy_view(p.e, g, r, &p.copy);
-	while (seq < upto)
-	{
-		NrBatch    *own = NULL;
-		size_t		bytes = 0;
-
-		if (!nr_rw_writer_enter(s, g, r, patience))
-			return false;
-		do
-		{
-			NrBatch    *batch = nr_log_batch(p.e, g, seq);
-
-			NR_POINT("batch_apply");
-			bytes += batch->bytes;
-			if (batch->replica == r)
-				own = batch;
-			apply_batch(&p, batch, seq);
-			seq++;
-		} while (seq < upto && bytes < NR_REPLAY_CHUNK && own == NULL);
-		NR_POINT("batch_applied");
-
-		/*
-		 * Before any reader can see them, whoever produced them: what one read has
-		 * seen, a later one on another replica must see too.
-		 */
-		advance_completed(p.group, seq);
-		NR_POINT("batch_complete");
-
-		/* From here on another replica's batch may be overwritten; our own not, its ring is ours. */
-		nr_xchg64_seq(&p.rep->applied, seq);	/* edge A1, edge L2, edge Z1 */
-		nr_rw_writer_leave(s, g, r);
-		if (own != NULL)
-			deliver(&p, own);
-		if (nr_load32_seq(&p.group->space_waiting) != 0)	/* edge Z1 */
-			nr_wake_all(p.e, nr_space_waiters(p.group));
-	}
-	return true;
+	if (p.group->copies == 1)
+		return replay_one(&p, upto, patience);
+	return replay_two(&p, upto, patience, both);
 }

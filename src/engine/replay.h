@@ -16,19 +16,20 @@
 
 #define NR_REPLAY_CHUNK		(64 * 1024)
 
-/* This replica's copy as this process sees it. */
-extern void nr_copy_view(NrEngine *e, uint32_t g, uint32_t r, NrCopy *copy);
+/* Copy c of this replica as this process sees it. */
+extern void nr_copy_view(NrEngine *e, uint32_t g, uint32_t r, uint32_t c, NrCopy *copy);
 
 /* An extent that the pool gave to the group becomes free memory of the copy. */
 extern void nr_copy_grant(NrCopy *copy, uint32_t physical);
 
 /*
- * Apply everything that was appended so far to replica r.  False: a reader did
+ * Apply everything that was appended so far to replica r; with two copies, to
+ * the one that readers then enter, and with "both" to the other one too.  False: a reader did
  * not leave while the patience lasted; what was applied stands.  Who has taken
  * requests must be patient; who only wants to read may give up; helping another
  * replica is not worth being held up by a reader there that has stopped.
  */
 extern bool nr_replay(NrSession *s, const NrDispatch *dispatch, uint32_t g, uint32_t r,
-					  NrPatience patience);
+					  NrPatience patience, bool both);
 
 #endif							/* NR_REPLAY_H */

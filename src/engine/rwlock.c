@@ -10,18 +10,19 @@
  * second locked operation.  The writer polls instead; a reader is inside for
  * less than a microsecond unless it has lost its processor.
  */
-static bool
-wait_for_reader(NrSession *s, uint32_t g, struct NrReplica *rep, const NrReaderLine *line,
-				uint32_t reader, NrPatience patience)
+bool
+nr_wait_for_reader(NrSession *s, uint32_t g, uint32_t r, uint32_t reader, uint64_t word,
+				   NrPatience patience)
 {
+	struct NrReplica *rep = nr_replica(s->engine, g, r);
+	const NrReaderLine *line = nr_reader_line(s->engine, r, reader);
 	uint32_t	spins = s->engine->host->spins;
-	bool		left = true;
 
-	if (nr_load32_seq(&line->inside) != g + 1)	/* edge R1, edge R2 */
+	if (nr_load64_seq(&line->inside) != word)	/* edge R2, edge F3 */
 		return true;
 	nr_bump64(&rep->writer_waits, 1);
 	nr_store32_rlx(&rep->blocking_reader, reader + 1);
-	while (nr_load32_seq(&line->inside) == g + 1)	/* edge R1, edge R2 */
+	while (nr_load64_seq(&line->inside) == word)	/* edge R2, edge F3 */
 	{
 		if (spins > 0)
 		{
@@ -29,16 +30,15 @@ wait_for_reader(NrSession *s, uint32_t g, struct NrReplica *rep, const NrReaderL
 			nr_pause();
 			continue;
 		}
-		left = patience != NR_IMPATIENT;
-		if (!left)
-			break;
+
+		/* Who gives up leaves the name there: that reader is in the way of the next one, too. */
+		if (patience == NR_IMPATIENT)
+			return false;
 		nr_bump64(&rep->writer_sleeps, 1);
-		left = nr_sleep(s, NR_WAIT_READERS, g, reader, NR_RW_POLL_US, patience == NR_CANCELLABLE);
-		if (!left)
-			break;
+		if (!nr_sleep(s, NR_WAIT_READERS, g, reader, NR_RW_POLL_US, patience == NR_CANCELLABLE))
+			return false;
 	}
-	/* Who gives up leaves the name there: that reader is in the way of the next one, too. */
-	return left;
+	return true;
 }
 
 /*
@@ -96,9 +96,13 @@ nr_rw_writer_enter(NrSession *s, uint32_t g, uint32_t r, NrPatience patience)
 		while (bits != 0)
 		{
 			uint32_t	reader = w * 64 + (uint32_t) __builtin_ctzll(bits);
+			uint64_t	word = nr_load64_seq(&nr_reader_line(e, r, reader)->inside);	/* edge R1, edge R2 */
 
 			bits &= bits - 1;
-			if (!wait_for_reader(s, g, rep, nr_reader_line(e, r, reader), reader, patience))
+
+			/* One that has left and comes back sees the flag, and leaves again at once. */
+			if (nr_inside_group(word) == g + 1 &&
+				!nr_wait_for_reader(s, g, r, reader, word, patience))
 			{
 				nr_rw_writer_leave(s, g, r);
 				return false;

@@ -31,21 +31,28 @@ typedef enum NrPatience
 	NR_PATIENT					/* for ever: requests have been taken */
 } NrPatience;
 
+/*
+ * Wait until this reader's line no longer holds "word", which names one entry of
+ * that reader.  False: it did for longer than the patience lasts.
+ */
+extern bool nr_wait_for_reader(NrSession *s, uint32_t g, uint32_t r, uint32_t reader,
+							   uint64_t word, NrPatience patience);
+
 /* True: inside, and sees all that the last writer did.  The session's bit in readers is set. */
 static inline bool
-nr_rw_reader_try(NrReaderLine *line, struct NrReplica *rep, uint32_t g)
+nr_rw_reader_try(NrReaderLine *line, struct NrReplica *rep, uint64_t word)
 {
-	nr_xchg32_seq(&line->inside, g + 1);	/* edge R1 */
+	nr_xchg64_seq(&line->inside, word); /* edge R1 */
 	if (__builtin_expect(nr_load32_seq(&rep->writer) == 0, 1))	/* edge R1, edge R3 */
 		return true;
-	nr_store32_rel(&line->inside, 0);	/* edge R2 */
+	nr_store64_rel(&line->inside, 0);	/* edge R2, edge F3 */
 	return false;
 }
 
 static inline void
 nr_rw_reader_leave(NrReaderLine *line)
 {
-	nr_store32_rel(&line->inside, 0);	/* edge R2 */
+	nr_store64_rel(&line->inside, 0);	/* edge R2, edge F3 */
 }
 
 /*

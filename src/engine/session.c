@@ -39,6 +39,8 @@ nr_session_register(NrEngine *e, uint32_t replica, uint32_t owner_pid, uint64_t 
 		s->buffer = nr_session_buffer(e, replica, i);
 		/* request numbers go on where the slot's last owner stopped: they must not repeat soon */
 		s->request_no = (uint32_t) (nr_load64_rlx(&s->slot->state) >> 32);
+		/* and so do entries: a writer may still have the last owner's in its notes */
+		s->entries = nr_load32_rlx(&shared->entries);
 		return NR_OK;
 	}
 	return NR_NO_SESSION;
@@ -68,6 +70,7 @@ nr_session_unregister(NrSession *s)
 		nr_bit_clear(nr_waiters(e, nr_replica(e, g, s->replica)), s->idx);
 	}
 	nr_store32_rlx(&s->shared->owner_pid, 0);
+	nr_store32_rlx(&s->shared->entries, s->entries);
 	nr_xchg32_seq(&s->shared->used, 0); /* edge S1 */
 	s->shared = NULL;
 }

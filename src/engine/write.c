@@ -61,7 +61,7 @@ place_in_extents(NrSession *s, uint32_t g, const char *ops, size_t bytes, uint32
 	*first = NR_NO_EXTENT;
 	while (at < bytes)
 	{
-		uint32_t	extent = nr_pool_alloc(e, g);
+		uint32_t	extent = nr_pool_alloc(e, g, nr_group(e, g)->copies);
 		NrPayload  *payload;
 		size_t		take = 0;
 
@@ -104,7 +104,7 @@ let_go(NrHandle *h)
 
 	if (nr_combiner_try(s, h->g, s->replica))
 	{
-		(void) nr_replay(s, h->dispatch, h->g, s->replica, NR_IMPATIENT);
+		(void) nr_replay(s, h->dispatch, h->g, s->replica, NR_IMPATIENT, true);
 		nr_combiner_unlock(s, h->g, s->replica);
 	}
 	nr_help_laggards(s, h->dispatch, h->g);
@@ -130,8 +130,7 @@ wait_for_space(NrHandle *h, const NrFull *full, bool cancellable)
 		 nr_load64_seq(&group->claimed) - full->head >= group->log_slots))	/* edge Z1 */
 	{
 		for (uint32_t r = 1; r < e->geo.replicas; r++)
-			if (nr_load64_rlx(&nr_replica(e, h->g, r)->applied) <
-				nr_load64_rlx(&nr_replica(e, h->g, laggard)->applied))
+			if (nr_position_oldest(e, h->g, r) < nr_position_oldest(e, h->g, laggard))
 				laggard = r;
 		holder = nr_load32_rlx(&nr_replica(e, h->g, laggard)->combiner);
 		nr_add64_rlx(&group->log_space_waits, 1);
@@ -201,17 +200,17 @@ request(NrHandle *h, bool cancellable)
 	while (nr_req_phase(nr_load64_acq(&slot->state)) != NR_REQ_DONE)	/* edge Q2 */
 	{
 		NrFull		full;
-		bool		room = true;
-		bool		go_on;
+		NrCombined	combined;
+		bool		go_on = true;
 
 		if (nr_combiner_try(s, h->g, s->replica))
 		{
 			NR_POINT("combiner_locked");
-			room = nr_combine(s, h->dispatch, h->g, &full);
+			combined = nr_combine(s, h->dispatch, h->g, cancellable ? NR_CANCELLABLE : NR_PATIENT, &full);
 			nr_combiner_unlock(s, h->g, s->replica);
-			if (room || nr_req_phase(nr_load64_acq(&slot->state)) == NR_REQ_DONE)	/* edge Q2 */
+			if (combined == NR_COMBINED || nr_req_phase(nr_load64_acq(&slot->state)) == NR_REQ_DONE)	/* edge Q2 */
 				continue;
-			go_on = wait_for_space(h, &full, cancellable);
+			go_on = combined == NR_COMBINE_FULL && wait_for_space(h, &full, cancellable);
 		}
 		else
 			go_on = wait_for_response(h, cancellable);

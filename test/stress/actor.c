@@ -84,13 +84,15 @@ actor_go_on(void)
 /* ---- engine and sessions ---- */
 
 Th *
-actor_engine(uint32_t replicas, uint32_t sessions, uint32_t log_slots, uint32_t spins)
+actor_engine(uint32_t copies, uint32_t replicas, uint32_t sessions, uint32_t log_slots,
+			 uint32_t spins)
 {
 	NrGeometry	geo = th_geometry(replicas);
 	NrGroupConfig config = toy_config(4, 4096, 2048);
 	Th		   *th;
 
 	geo.sessions = sessions;
+	config.copies = copies;
 	config.log_slots = log_slots;
 	th = th_new(&geo, 4, spins);
 	th_create(th, 0, &config, &toy_counter_dispatch);
@@ -145,11 +147,13 @@ add(Actor *a)
 static NrStatus
 get_row(Actor *a)
 {
+	uint64_t	before = a->row.value[0];
 	NrStatus	st;
 
 	a->row.first = 0;
 	a->row.n = ACTOR_ROW;
 	st = nr_execute(&a->handle, &a->row, &a->row, a->cancellable);
+	a->back += st == NR_OK && a->row.value[0] < before;
 	for (uint32_t i = 1; i < ACTOR_ROW && st == NR_OK; i++)
 		if (a->row.value[i] != a->row.value[0])
 		{

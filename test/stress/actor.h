@@ -42,6 +42,7 @@ typedef struct Actor
 	uint64_t	value;			/* last answer */
 	ToyRead		row;			/* last read */
 	uint32_t	torn;			/* reads that saw a half-applied row */
+	uint32_t	back;			/* reads that saw less than an earlier one */
 	uint32_t	most_sleeps;	/* in one call */
 } Actor;
 
@@ -49,7 +50,8 @@ typedef struct Actor
 extern void actor_setup(void);
 
 /* Counters in group 0; slots 0: as many as the engine thinks right. */
-extern Th  *actor_engine(uint32_t replicas, uint32_t sessions, uint32_t log_slots, uint32_t spins);
+extern Th  *actor_engine(uint32_t copies, uint32_t replicas, uint32_t sessions, uint32_t log_slots,
+						uint32_t spins);
 
 /* Register and attach; close does the reverse. */
 extern void actor_open(Actor *a, Th *th, uint32_t i, uint32_t replica);

@@ -32,6 +32,7 @@ hc_config(uint64_t seed, uint32_t line_bytes, uint32_t extents_max, uint32_t log
 {
 	DsHashArg	arg = {.seed = seed, .line_bytes = line_bytes};
 	NrGroupConfig config = {
+		.copies = 1,
 		.extents_max = extents_max,
 		.log_bytes = log_bytes,
 		.batch_bytes_max = 8192,

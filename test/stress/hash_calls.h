@@ -30,6 +30,8 @@ typedef struct HcKeys
 } HcKeys;
 
 extern void hc_keys(HcKeys *keys, uint64_t seed);
+
+/* One copy, unless the caller changes that. */
 extern NrGroupConfig hc_config(uint64_t seed, uint32_t line_bytes, uint32_t extents_max,
 							   uint32_t log_bytes);
 

@@ -4,8 +4,8 @@
  *
  * Usage: stress_engine [seconds [seed [threads]]].  Prints TAP.
  *
- * Rounds.  In each, an engine with random sizes (1 to 4 replicas, tiny logs,
- * one or several views of its memory) carries three groups: ds_hash, counters,
+ * Rounds.  In each, an engine with random sizes (1 to 4 replicas of one or two
+ * copies, tiny logs, one or several views of its memory) carries three groups: ds_hash, counters,
  * a stack.  Threads read and write all three, come and go as sessions on
  * changing replicas, and are cancelled at random.  Everything is recorded; then
  * the histories must be linearizable, log positions must agree with real time,
@@ -43,6 +43,7 @@ static const NrDispatch *const dispatch[G_COUNT] = {
 typedef struct Round
 {
 	Th		   *th;
+	uint32_t	copies;
 	HcKeys		keys;
 	_Atomic uint32_t go;
 	_Atomic uint32_t finished;
@@ -306,6 +307,7 @@ work(void *arg)
 typedef struct Totals
 {
 	uint64_t	rounds;
+	uint64_t	two_copies;		/* of these */
 	uint64_t	calls;
 	uint64_t	cancelled;
 	uint64_t	moves;
@@ -318,7 +320,7 @@ typedef struct Totals
 } Totals;
 
 static Th *
-make_engine(uint64_t *random, uint32_t threads, HcKeys *keys)
+make_engine(uint64_t *random, uint32_t threads, uint32_t copies, HcKeys *keys)
 {
 	static const uint32_t spins[] = {0, 30, 1000};
 	NrGeometry	geo = th_geometry(1 + (uint32_t) (th_random(random) % 4));
@@ -328,6 +330,7 @@ make_engine(uint64_t *random, uint32_t threads, HcKeys *keys)
 	NrGroupConfig toy = toy_config(32, log_bytes, 1024);
 	Th		   *th;
 
+	hash.copies = toy.copies = copies;
 	hash.log_slots = toy.log_slots = 2u << (th_random(random) % 5);	/* 2 to 32 */
 
 	geo.sessions = threads + 1;
@@ -391,6 +394,7 @@ churn(Worker *w, uint64_t *random)
 	NrHandle	h;
 	NrResult	result = {.status = NR_OK};
 
+	config.copies = 1 + (uint32_t) (th_random(random) % 2);
 	th_create(th, G_CHURN, &config, &toy_stack_dispatch);
 	th_attach(&w->session, G_CHURN, &toy_stack_dispatch, &h);
 	for (uint64_t i = th_random(random) % 100; i > 0; i--)
@@ -407,7 +411,8 @@ play_round(Worker *workers, uint32_t threads, uint64_t seed, Totals *totals)
 	pthread_t	thread[THREADS_MAX];
 	Totals		before = *totals;
 
-	round.th = make_engine(&random, threads, &round.keys);
+	round.copies = 1 + (uint32_t) (th_random(&random) >> 40) % 2;
+	round.th = make_engine(&random, threads, round.copies, &round.keys);
 	for (uint32_t t = 0; t <= threads; t++)
 	{
 		workers[t].round = &round;
@@ -439,10 +444,11 @@ play_round(Worker *workers, uint32_t threads, uint64_t seed, Totals *totals)
 	totals->leaked += toy_pool_free(th_engine(round.th, 0)) != round.th->geo.extents;
 	if (totals->not_linearizable + totals->bad_seqs + totals->different + totals->leaked >
 		before.not_linearizable + before.bad_seqs + before.different + before.leaked)
-		printf("# round with seed %llu: replicas %u, views %u, spins %u\n", (unsigned long long) seed,
-			   round.th->geo.replicas, round.th->views, round.th->host.spins);
+		printf("# round with seed %llu: replicas %u, copies %u, views %u, spins %u\n",
+			   (unsigned long long) seed, round.th->geo.replicas, round.copies, round.th->views, round.th->host.spins);
 	th_free(round.th);
 	totals->rounds++;
+	totals->two_copies += round.copies == 2;
 }
 
 int
@@ -474,8 +480,8 @@ main(int argc, char **argv)
 		free(workers[t].history.call);
 	}
 	free(workers);
-	printf("# %llu rounds, %llu calls, %llu withdrawn, %llu changes of session\n",
-		   (unsigned long long) totals.rounds, (unsigned long long) totals.calls,
+	printf("# %llu rounds (%llu with two copies), %llu calls, %llu withdrawn, %llu changes of session\n",
+		   (unsigned long long) totals.rounds, (unsigned long long) totals.two_copies, (unsigned long long) totals.calls,
 		   (unsigned long long) totals.cancelled, (unsigned long long) totals.moves);
 	tap_ok(totals.errors == 0, "no call failed (%llu did)", (unsigned long long) totals.errors);
 	tap_ok(totals.not_linearizable == 0, "every history is linearizable");

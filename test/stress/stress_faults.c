@@ -44,7 +44,7 @@ close_all(Th *th, uint32_t n)
 static void
 test_w1(uint32_t spins, uint32_t times)
 {
-	Th		   *th = actor_engine(1, 16, 0, spins);
+	Th		   *th = actor_engine(1, 1, 16, 0, spins);
 	uint32_t	late = 0;
 	uint64_t	n = 0;
 
@@ -82,7 +82,7 @@ test_w1(uint32_t spins, uint32_t times)
 static void
 test_w1_announced(void)
 {
-	Th		   *th = actor_engine(1, 16, 0, 0);
+	Th		   *th = actor_engine(1, 1, 16, 0, 0);
 
 	open_all(th, 3, 1);
 	actor_stop_at("request_announced", 1);
@@ -101,7 +101,7 @@ test_w1_announced(void)
 static void
 test_w1_crowd(uint32_t replicas)
 {
-	Th		   *th = actor_engine(replicas, 16, 2, 0);
+	Th		   *th = actor_engine(1, replicas, 16, 2, 0);
 	uint64_t	sum = 0;
 
 	open_all(th, 12, replicas);
@@ -122,7 +122,7 @@ test_w1_crowd(uint32_t replicas)
 static void
 test_w2(void)
 {
-	Th		   *th = actor_engine(2, 16, 0, 0);
+	Th		   *th = actor_engine(1, 2, 16, 0, 0);
 	uint64_t	n = 0;
 	uint32_t	wrong = 0;
 
@@ -170,7 +170,7 @@ test_w2(void)
 static void
 test_w2_speed(void)
 {
-	Th		   *th = actor_engine(2, 16, 0, 30);
+	Th		   *th = actor_engine(1, 2, 16, 0, 30);
 	uint32_t	come = 0;
 
 	open_all(th, 4, 2);
@@ -196,7 +196,7 @@ static void
 test_w3(void)
 {
 	static const char *const places[] = {"writer_flag", "batch_apply", "write", "batch_applied", "batch_complete"};
-	Th		   *th = actor_engine(1, 16, 0, 0);
+	Th		   *th = actor_engine(1, 1, 16, 0, 0);
 	uint32_t	torn = 0,
 				wrong = 0;
 
@@ -226,7 +226,7 @@ test_w3(void)
 static void
 test_w3_inside(void)
 {
-	Th		   *th = actor_engine(1, 16, 0, 0);
+	Th		   *th = actor_engine(1, 1, 16, 0, 0);
 	bool		ok = true;
 
 	open_all(th, 3, 1);
@@ -254,7 +254,7 @@ test_w3_inside(void)
 static void
 test_w3_speed(uint32_t replicas)
 {
-	Th		   *th = actor_engine(replicas, 16, 0, 30);
+	Th		   *th = actor_engine(1, replicas, 16, 0, 30);
 	uint32_t	torn = 0,
 				come = 0;
 
@@ -279,7 +279,7 @@ test_w3_speed(uint32_t replicas)
 static void
 test_w4(void)
 {
-	Th		   *th = actor_engine(2, 16, 2, 0);
+	Th		   *th = actor_engine(1, 2, 16, 2, 0);
 	NrGroupInfo gi;
 	bool		ok = true;
 
@@ -312,7 +312,7 @@ test_w4(void)
 static void
 test_order(void)
 {
-	Th		   *th = actor_engine(3, 16, 0, 0);
+	Th		   *th = actor_engine(1, 3, 16, 0, 0);
 	uint32_t	wrong = 0;
 	uint64_t	n = 0;
 

@@ -5,11 +5,11 @@
  * Usage: stress_space [seconds [seed]].  Prints TAP.
  *
  * Two groups share a pool that is too small for both of their quotas: a hash
- * whose values change size all the time, and a stack.  Threads on all replicas
- * write until there is no space, delete, truncate, and go on.  What was refused
- * must have changed nothing; copies must stay equal; and after any amount of
- * this, an emptied group must take as much as a new one did, and destroyed
- * groups leave nothing behind.
+ * whose values change size all the time, and a stack; their replicas hold one or
+ * two copies, by chance.  Threads on all replicas write until there is no space,
+ * delete, truncate, and go on.  What was refused must have changed nothing;
+ * copies must stay equal; and after any amount of this, an emptied group must
+ * take as much as a new one did, and destroyed groups leave nothing behind.
  */
 #include <stdlib.h>
 
@@ -203,6 +203,17 @@ work(void *arg)
 
 /* ---- how much fits ---- */
 
+/* Both copies of each replica let go of what was released. */
+static void
+settle(Worker *w)
+{
+	for (uint32_t r = 0; r < w->space->th->geo.replicas; r++)
+	{
+		nr_group_sync_replica(&w->hash, r, false);
+		nr_group_sync_replica(&w->stack, r, false);
+	}
+}
+
 /* Fill an empty hash, and an empty stack, until there is no space; then empty them. */
 static void
 measure(Worker *w, uint64_t *entries, uint64_t *values)
@@ -212,23 +223,18 @@ measure(Worker *w, uint64_t *entries, uint64_t *values)
 	pop_some(w, UINT64_MAX);
 	note(w, erase(w, 0, true));
 	toy_call_clear(&w->stack);
-	for (uint32_t r = 0; r < w->space->th->geo.replicas; r++)
-	{
-		nr_group_sync_replica(&w->hash, r, false);
-		nr_group_sync_replica(&w->stack, r, false);
-	}
+	settle(w);
 	for (*entries = 0; put(w, *entries, 200) == NR_OK; ++*entries)
 		;
 	erase(w, 0, true);
-	for (uint32_t r = 0; r < w->space->th->geo.replicas; r++)
-		nr_group_sync_replica(&w->hash, r, false);
+	settle(w);
 	for (*values = 0; toy_call_push(&w->stack, *values, 1, &result) == NR_OK; ++*values)
 		;
 	toy_call_clear(&w->stack);
 }
 
 static Th *
-make(uint32_t replicas, uint64_t seed)
+make(uint32_t replicas, uint32_t copies, uint64_t seed)
 {
 	NrGeometry	geo = th_geometry(replicas);
 	DsHashArg	arg = {.seed = seed, .line_bytes = 64};
@@ -236,9 +242,10 @@ make(uint32_t replicas, uint64_t seed)
 	NrGroupConfig stack = toy_config(60, 4096, 8192);
 	Th		   *th;
 
+	hash.copies = stack.copies = copies;
 	hash.arg_bytes = sizeof(arg);
 	memcpy(hash.arg, &arg, sizeof(arg));
-	geo.extents = 80;
+	geo.extents = 3 + 77 * copies;	/* the logs have one copy */
 	th = th_new(&geo, 3, 20);
 	th_create(th, 0, &hash, &ds_hash_dispatch);
 	th_create(th, 1, &stack, &toy_stack_dispatch);
@@ -246,7 +253,7 @@ make(uint32_t replicas, uint64_t seed)
 }
 
 static void
-play(uint32_t replicas, double seconds, uint64_t seed)
+play(uint32_t replicas, uint32_t copies, double seconds, uint64_t seed)
 {
 	Space		sp = {.seed = seed};
 	Worker		w[THREADS + 1];
@@ -255,7 +262,7 @@ play(uint32_t replicas, double seconds, uint64_t seed)
 				values[2];
 	NrGroupInfo gi;
 
-	sp.th = make(replicas, seed);
+	sp.th = make(replicas, copies, seed);
 	for (uint32_t i = 0; i <= THREADS; i++)
 		w[i] = (Worker) {.space = &sp, .i = i, .random = seed + i * 977 + 1};
 	come(&w[THREADS]);
@@ -270,9 +277,10 @@ play(uint32_t replicas, double seconds, uint64_t seed)
 	for (uint32_t i = 0; i < THREADS; i++)
 		th_join(thread[i]);
 
-	printf("# %u replicas: %llu writes taken, %llu found no space\n", replicas,
+	printf("# %u replicas of %u: %llu writes taken, %llu found no space\n", replicas, copies,
 		   (unsigned long long) sp.taken, (unsigned long long) sp.refused);
-	tap_ok(sp.wrong == 0, "%u replicas: no call went wrong, no value is torn", replicas);
+	tap_ok(sp.wrong == 0, "%u replicas, each of %u copies: no call went wrong, no value is torn",
+		   replicas, copies);
 	tap_ok(sp.refused > 0 && sp.taken > 0, "memory was used up, and was not for ever");
 	tap_ok(toy_check(&w[THREADS].hash) && toy_check(&w[THREADS].stack), "the copies are equal");
 	tap_ok(toy_call_top(&w[THREADS].stack).depth == sp.pushed - sp.popped,
@@ -305,6 +313,6 @@ main(int argc, char **argv)
 	printf("# %g seconds, seed %llu\n", seconds, (unsigned long long) seed);
 	th_watchdog(60 + (unsigned) seconds);
 	for (uint32_t replicas = 1; replicas <= 3; replicas++)
-		play(replicas, seconds / 3, seed);
+		play(replicas, 1 + (uint32_t) (seed >> replicas) % 2, seconds / 3, seed);
 	return tap_done();
 }

@@ -36,7 +36,7 @@ close_all(Th *th, uint32_t n)
 static void
 test_w5(void)
 {
-	Th		   *th = actor_engine(3, 16, 4, 0);
+	Th		   *th = actor_engine(1, 3, 16, 4, 0);
 	NrEngine	late;
 	NrSession	s;
 	NrHandle	h;
@@ -84,7 +84,7 @@ adversary(const char *place, uint32_t i)
 static void
 test_w6(void)
 {
-	Th		   *th = actor_engine(1, 16, 0, 0);
+	Th		   *th = actor_engine(1, 1, 16, 0, 0);
 
 	open_all(th, 2, 1);
 	atomic_store(&actor_on_place, adversary);
@@ -133,7 +133,7 @@ test_w7(void)
 	};
 	static NrSession s[IDLE];
 	static NrHandle h[IDLE];
-	Th		   *th = actor_engine(1, IDLE + 200, 0, 0);
+	Th		   *th = actor_engine(1, 1, IDLE + 200, 0, 0);
 	NrSession	writer;
 	NrHandle	wh;
 	int			status = -1;
@@ -192,7 +192,7 @@ test_w7(void)
 static void
 full_log(const char *place, bool reader)
 {
-	Th		   *th = actor_engine(3, 16, 4, 0);
+	Th		   *th = actor_engine(1, 3, 16, 4, 0);
 	NrSessionInfo si;
 	uint64_t	before;
 	bool		free_locks = true;
@@ -281,7 +281,7 @@ sample_head(void *arg)
 static void
 test_w8_head(void)
 {
-	Th		   *th = actor_engine(4, 16, 4, 10);
+	Th		   *th = actor_engine(1, 4, 16, 4, 10);
 	pthread_t	sampler;
 	void	   *back = NULL;
 
@@ -307,7 +307,7 @@ test_cancel(void)
 	static const char *const before[] = {"combiner_locked"};
 	static const char *const after[] = {"request_taken", "batch_filled", "batch_appended", "write",
 	"batch_complete"};
-	Th		   *th = actor_engine(2, 16, 0, 0);
+	Th		   *th = actor_engine(1, 2, 16, 0, 0);
 	uint64_t	n = 0;
 	bool		ok = true;
 
@@ -360,7 +360,7 @@ test_cancel(void)
 static void
 test_cancel_taken(void)
 {
-	Th		   *th = actor_engine(1, 16, 0, 0);
+	Th		   *th = actor_engine(1, 1, 16, 0, 0);
 
 	open_all(th, 2, 1);
 	actor_stop_at("request_announced", 1);

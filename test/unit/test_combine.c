@@ -80,7 +80,7 @@ combine(uint32_t i, NrFull *full)
 
 	if (!nr_combiner_try(&b.s[i], G, b.s[i].replica))
 		return false;
-	all = nr_combine(&b.s[i], &toy_counter_dispatch, G, full);
+	all = nr_combine(&b.s[i], &toy_counter_dispatch, G, NR_PATIENT, full) == NR_COMBINED;
 	nr_combiner_unlock(&b.s[i], G, b.s[i].replica);
 	return all;
 }

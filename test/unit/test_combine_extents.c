@@ -21,7 +21,7 @@ settled(Seats *b)
 		NrCopy		copy;
 
 		nr_group_sync_replica(&b->h[0], r, false);
-		nr_copy_view(b->e, 0, r, &copy);
+		nr_copy_view(b->e, 0, r, 0, &copy);
 		ok &= nr_load64_rlx(&group->headroom) == copy.table->free_count &&
 			nr_load32_rlx(&group->mapped) == copy.table->mapped_count;
 	}
@@ -107,7 +107,7 @@ test_best_effort(void)
 	seats_open(&b, geo, 2, &config, &toy_stack_dispatch);
 	push(&b, 2 * PER_EXTENT);
 	ok &= settled(&b);
-	while ((hoard[n] = nr_pool_alloc(b.e, 1)) != NR_NO_EXTENT)
+	while ((hoard[n] = nr_pool_alloc(b.e, 1, 1)) != NR_NO_EXTENT)
 		n++;
 	tap_ok(push(&b, 2 * PER_EXTENT) == NR_NO_SPACE && push(&b, 1) == NR_NO_SPACE && settled(&b),
 		   "an empty pool: no space, and the account is right");
@@ -132,7 +132,7 @@ test_laggard_holds(void)
 	push(&b, 8 * PER_EXTENT);
 	settled(&b);
 	toy_call_clear(&b.h[0]);
-	while (nr_pool_alloc(b.e, 1) != NR_NO_EXTENT)
+	while (nr_pool_alloc(b.e, 1, 1) != NR_NO_EXTENT)
 		;
 	lag = toy_replica_info(b.e, 0, 1).applied;
 	tap_ok(push(&b, PER_EXTENT) == NR_OK && toy_replica_info(b.e, 0, 1).applied == lag,

@@ -39,7 +39,7 @@ log_open(uint32_t replicas, uint32_t slots, uint32_t log_extents)
 static void
 set_applied(Log *l, uint32_t r, uint64_t seq)
 {
-	nr_store64_rlx(&nr_replica(l->e, G, r)->applied, seq);
+	nr_store64_rlx(&nr_replica(l->e, G, r)->applied[0], seq);
 }
 
 static NrAtomic64 *

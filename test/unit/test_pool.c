@@ -18,7 +18,7 @@ takes_all(NrEngine *e, uint32_t g, uint32_t n)
 
 	for (uint32_t i = 0; i < n; i++)
 	{
-		uint32_t	x = nr_pool_alloc(e, g);
+		uint32_t	x = nr_pool_alloc(e, g, 1);
 
 		if (x >= EXTENTS || seen[x])
 			return false;
@@ -26,7 +26,7 @@ takes_all(NrEngine *e, uint32_t g, uint32_t n)
 		ok &= nr_load32_rlx(&nr_pool_entry(e, x)->owner) == g + 1 &&
 			nr_load32_rlx(&nr_pool_entry(e, x)->refs) == e->geo.replicas;
 	}
-	return ok && nr_pool_alloc(e, g) == NR_NO_EXTENT && toy_pool_free(e) == 0;
+	return ok && nr_pool_alloc(e, g, 1) == NR_NO_EXTENT && toy_pool_free(e) == 0;
 }
 
 static void
@@ -40,7 +40,7 @@ test_all(void)
 
 	tap_ok(toy_pool_free(e) == EXTENTS, "a new pool is whole");
 	tap_ok(takes_all(e, 3, EXTENTS), "each extent is given out once, then none");
-	tap_ok(nr_pool_alloc(th_engine(th, 1), 0) == NR_NO_EXTENT && toy_pool_free(e) == 0,
+	tap_ok(nr_pool_alloc(th_engine(th, 1), 0, 1) == NR_NO_EXTENT && toy_pool_free(e) == 0,
 		   "nor in another view, and the count stays");
 	for (uint32_t lap = 0; lap < 20; lap++)
 	{
@@ -61,8 +61,8 @@ test_refs(void)
 	NrGeometry	geo = th_geometry(3);
 	Th		   *th = th_new(&geo, 1, 0);
 	NrEngine   *e = th_engine(th, 0);
-	uint32_t	x = nr_pool_alloc(e, 0);
-	uint32_t	y = nr_pool_alloc(e, 0);
+	uint32_t	x = nr_pool_alloc(e, 0, 1);
+	uint32_t	y = nr_pool_alloc(e, 0, 1);
 
 	nr_pool_unref(e, x);
 	nr_pool_unref(e, x);
@@ -72,7 +72,7 @@ test_refs(void)
 	nr_pool_unref(e, x);
 	tap_ok(toy_pool_free(e) == EXTENTS - 1 && nr_load32_rlx(&nr_pool_entry(e, x)->owner) == 0,
 		   "let go by the third, it is free");
-	tap_ok(nr_pool_alloc(e, 5) == x && nr_load32_rlx(&nr_pool_entry(e, x)->refs) == 3,
+	tap_ok(nr_pool_alloc(e, 5, 1) == x && nr_load32_rlx(&nr_pool_entry(e, x)->refs) == 3,
 		   "given out again, it has all references");
 	nr_pool_free(e, y);
 	tap_ok(toy_pool_free(e) == EXTENTS - 1, "free takes what references are left");
@@ -88,7 +88,7 @@ test_owner(void)
 	uint32_t	of[3] = {0};
 
 	for (uint32_t i = 0; i < 90; i++)
-		of[i % 3] += nr_pool_alloc(e, i % 3) != NR_NO_EXTENT;
+		of[i % 3] += nr_pool_alloc(e, i % 3, 1) != NR_NO_EXTENT;
 	nr_pool_free_owner(e, 7);
 	tap_ok(toy_pool_free(e) == EXTENTS - 90, "a group that has nothing frees nothing");
 	nr_pool_free_owner(e, 1);
@@ -116,8 +116,8 @@ test_tag(void)
 	uint64_t	old = nr_load64_rlx(head);
 	uint32_t	next = nr_load32_rlx(&nr_pool_entry(e, (uint32_t) old - 1)->next);
 	uint64_t	then = old;
-	uint32_t	x = nr_pool_alloc(e, 0);
-	uint32_t	y = nr_pool_alloc(e, 0);
+	uint32_t	x = nr_pool_alloc(e, 0, 1);
+	uint32_t	y = nr_pool_alloc(e, 0, 1);
 
 	nr_pool_free(e, x);
 	tap_ok((uint32_t) nr_load64_rlx(head) == (uint32_t) old && next == y + 1,
@@ -126,7 +126,7 @@ test_tag(void)
 		   "a CAS that began before fails");
 	tap_ok(nr_load64_rlx(head) >> 32 == (old >> 32) + 3, "each change moves the tag");
 	nr_store64_rlx(head, (uint64_t) UINT32_MAX << 32 | (x + 1));
-	tap_ok(nr_pool_alloc(e, 0) == x && nr_load64_rlx(head) >> 32 == 0,
+	tap_ok(nr_pool_alloc(e, 0, 1) == x && nr_load64_rlx(head) >> 32 == 0,
 		   "the tag wraps, the number stays whole");
 	nr_pool_free(e, x);
 	nr_pool_free(e, y);
@@ -159,7 +159,7 @@ take_and_free(void *arg)
 
 		if (i < 100000 && n < HELD && th_random(&random) % 2)
 		{
-			uint32_t	x = nr_pool_alloc(t->e, t->i);
+			uint32_t	x = nr_pool_alloc(t->e, t->i, 1);
 
 			if (x == NR_NO_EXTENT)
 				continue;

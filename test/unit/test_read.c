@@ -81,10 +81,10 @@ test_check_finds(void)
 		toy_call_add(&h[i], 5, 10, NULL, NULL);
 	}
 	tap_ok(toy_check(&h[1]), "equal copies pass the check");
-	h[2].copy.root[200] ^= 1;
+	h[2].copy->root[200] ^= 1;
 	tap_ok(nr_group_check(&h[0], false, &replica, &why) == NR_DIVERGED && replica == 2 && why != NULL,
 		   "one changed bit in replica 2 is found there: %s", why ? why : "");
-	h[2].copy.root[200] ^= 1;
+	h[2].copy->root[200] ^= 1;
 	tap_ok(toy_check(&h[2]), "changed back, the check passes");
 	tap_ok(toy_call_add(&h[1], 5, 1, NULL, NULL) == NR_OK && toy_call_get(&h[2], 5) == 31,
 		   "and work goes on");
@@ -110,7 +110,7 @@ open_seats(void)
 static bool
 outside(uint32_t i)
 {
-	return b.s[i].inside == 0 && nr_load32_rlx(&b.s[i].reader->inside) == 0 &&
+	return b.s[i].inside == 0 && nr_load64_rlx(&b.s[i].reader->inside) == 0 &&
 		!(nr_load64_rlx(&nr_waiters(b.e, nr_replica(b.e, 0, b.s[i].replica))[0]) & NR_BIT(i));
 }
 
@@ -118,12 +118,12 @@ static void
 test_nested(void)
 {
 	open_seats();
-	tap_ok(nr_enter(&b.h[1], true) == NR_OK && nr_load32_rlx(&b.s[1].reader->inside) == 1, "inside");
+	tap_ok(nr_enter(&b.h[1], true) == NR_OK && nr_inside_group(nr_load64_rlx(&b.s[1].reader->inside)) == 1, "inside");
 	for (int i = 0; i < 3; i++)
 		nr_enter(&b.h[1], true);
 	for (int i = 0; i < 3; i++)
 		nr_leave(&b.h[1]);
-	tap_ok(nr_load32_rlx(&b.s[1].reader->inside) == 1, "still, after as many leaves as nested enters");
+	tap_ok(nr_inside_group(nr_load64_rlx(&b.s[1].reader->inside)) == 1, "still, after as many leaves as nested enters");
 	toy_call_add(&b.h[0], 0, 1, NULL, NULL);
 	script_begin(b.th, script_give_up);
 	tap_ok(nr_enter(&b.h[1], true) == NR_OK && script.waits == 0 && toy_call_get(&b.h[1], 0) == 0,
@@ -151,7 +151,7 @@ test_catch_up(void)
 {
 	open_seats();
 	toy_call_add(&b.h[0], 0, 1, NULL, NULL);
-	tap_ok(nr_load64_rlx(&rep->applied) == 0, "replica 1 lags");
+	tap_ok(nr_load64_rlx(&rep->applied[0]) == 0, "replica 1 lags");
 	nr_combiner_try(&b.s[3], 0, 1);
 	script_begin(b.th, script_give_up);
 	tap_ok(nr_enter(&b.h[1], true) == NR_CANCELLED && script.waits_for[NR_WAIT_CATCH_UP] == 1 &&
@@ -160,10 +160,10 @@ test_catch_up(void)
 	script_begin(b.th, let_go_second);
 	tap_ok(nr_enter(&b.h[1], false) == NR_OK && script.waits == 2, "or waits until it can");
 	nr_leave(&b.h[1]);
-	tap_ok(nr_load64_rlx(&rep->applied) == 1 && nr_load32_rlx(&rep->combiner) == 0, "and does it itself");
+	tap_ok(nr_load64_rlx(&rep->applied[0]) == 1 && nr_load32_rlx(&rep->combiner) == 0, "and does it itself");
 
 	toy_call_add(&b.h[0], 0, 1, NULL, NULL);
-	tap_ok(nr_group_sync(&b.h[1], true) == NR_OK && nr_load64_rlx(&rep->applied) == 2,
+	tap_ok(nr_group_sync(&b.h[1], true) == NR_OK && nr_load64_rlx(&rep->applied[0]) == 2,
 		   "sync brings the own replica to the tail");
 	toy_call_add(&b.h[0], 0, 1, NULL, NULL);
 	nr_combiner_try(&b.s[3], 0, 1);
@@ -269,15 +269,15 @@ test_check_gives_up(void)
 		   "when the combiner is done, the check is made");
 
 	toy_call_add(&b.h[0], 0, 1, NULL, NULL);
-	nr_rw_reader_try(b.s[3].reader, rep, 0);
+	nr_rw_reader_try(b.s[3].reader, rep, nr_inside_word(1, 0));
 	script_begin(b.th, look_at_locks);
 	locks_held = 0;
 	tap_ok(nr_group_check(&b.h[0], true, &replica, &why) == NR_CANCELLED && locks_held == 0 &&
 		   held_by(0) == 0, "a reader that stays inside a lagging replica: neither");
 	script_begin(b.th, let_go_eleventh);
 	tap_ok(nr_group_check(&b.h[0], true, &replica, &why) == NR_OK, "when it has left, the check is made");
-	tap_ok(nr_load64_rlx(&rep->applied) == 3 && held_by(0) == 0, "all are at the tail, no lock is held");
-	nr_rw_reader_try(b.s[3].reader, rep, 0);
+	tap_ok(nr_load64_rlx(&rep->applied[0]) == 3 && held_by(0) == 0, "all are at the tail, no lock is held");
+	nr_rw_reader_try(b.s[3].reader, rep, nr_inside_word(1, 0));
 	tap_ok(nr_group_check(&b.h[0], true, &replica, &why) == NR_OK,
 		   "a reader inside a replica at the tail is in nobody's way");
 	nr_rw_reader_leave(b.s[3].reader);

@@ -139,7 +139,7 @@ test_answers(void)
 	answer = 77;
 	tap_ok(nr_execute_mut(&b.h[0], ops, at, 2, false, &res) == NR_OK && res.last.length == 0 &&
 		   !res.last.flag && answer == 77, "of a last operation that failed there is no answer");
-	tap_ok(nr_load64_rlx(&b.h[1].replica->applied) == 1 && toy_replica_info(b.e, 0, 1).ops_applied == 3,
+	tap_ok(nr_load64_rlx(&b.h[1].replica->applied[0]) == 1 && toy_replica_info(b.e, 0, 1).ops_applied == 3,
 		   "another replica's requests are not replayed before they must be");
 	nr_group_sync(&b.h[1], false);
 	tap_ok(toy_replica_info(b.e, 0, 1).ops_applied == 7 && toy_replica_info(b.e, 0, 1).helped == 0 &&
@@ -231,7 +231,7 @@ enter_after_first(const char *point)
 {
 	count_sections(point);
 	if (strcmp(point, "batch_complete") == 0 && sections == 1)
-		nr_xchg32_seq(&b.s[3].reader->inside, 1);
+		nr_xchg64_seq(&b.s[3].reader->inside, nr_inside_word(1, 0));
 }
 
 static void
@@ -243,19 +243,19 @@ test_reader_stays(void)
 	for (uint32_t i = 0; i < 250; i++)
 		toy_call_sum(&b.h[0], 512 - sizeof(NrOpHeader), 1, NULL);
 	nr_combiner_try(&b.s[0], 0, 1);
-	nr_xchg32_seq(&b.s[3].reader->inside, 1);
-	tap_ok(!nr_replay(&b.s[0], &toy_counter_dispatch, 0, 1, NR_IMPATIENT) &&
-		   nr_load64_rlx(&b.h[1].replica->applied) == 0, "who is impatient does nothing while a reader is inside");
-	nr_store32_rlx(&b.s[3].reader->inside, 0);
+	nr_xchg64_seq(&b.s[3].reader->inside, nr_inside_word(1, 0));
+	tap_ok(!nr_replay(&b.s[0], &toy_counter_dispatch, 0, 1, NR_IMPATIENT, false) &&
+		   nr_load64_rlx(&b.h[1].replica->applied[0]) == 0, "who is impatient does nothing while a reader is inside");
+	nr_store64_rlx(&b.s[3].reader->inside, 0);
 	sections = 0;
 	nr_test_point_hook = enter_after_first;
-	tap_ok(!nr_replay(&b.s[0], &toy_counter_dispatch, 0, 1, NR_IMPATIENT), "one comes in after the first section");
+	tap_ok(!nr_replay(&b.s[0], &toy_counter_dispatch, 0, 1, NR_IMPATIENT, false), "one comes in after the first section");
 	nr_test_point_hook = NULL;
-	applied = nr_load64_rlx(&b.h[1].replica->applied);
+	applied = nr_load64_rlx(&b.h[1].replica->applied[0]);
 	tap_ok(applied > 0 && applied < 250, "what was applied stands (%u batches)", (unsigned) applied);
-	nr_store32_rlx(&b.s[3].reader->inside, 0);
-	tap_ok(nr_replay(&b.s[0], &toy_counter_dispatch, 0, 1, NR_IMPATIENT) &&
-		   nr_load64_rlx(&b.h[1].replica->applied) == 250, "when it has left, the rest is");
+	nr_store64_rlx(&b.s[3].reader->inside, 0);
+	tap_ok(nr_replay(&b.s[0], &toy_counter_dispatch, 0, 1, NR_IMPATIENT, false) &&
+		   nr_load64_rlx(&b.h[1].replica->applied[0]) == 250, "when it has left, the rest is");
 	nr_combiner_unlock(&b.s[0], 0, 1);
 	tap_ok(toy_check(&b.h[0]) && toy_call_get(&b.h[1], 0) == 250 * (512 - sizeof(NrOpHeader)), "each once");
 	tap_ok(seats_close(&b), "all extents are back");
@@ -272,7 +272,7 @@ same_tables(void)
 	for (uint32_t r = 0; r < 3; r++)
 	{
 		nr_group_sync_replica(&b.h[0], r, false);
-		nr_copy_view(b.e, 0, r, &copy[r]);
+		nr_copy_view(b.e, 0, r, 0, &copy[r]);
 		ok &= memcmp(copy[r].table, copy[0].table, nr_extent_table_bytes(copy[0].table->capacity)) == 0;
 	}
 	return ok;
@@ -287,14 +287,14 @@ test_grants(void)
 	bool		ok = true;
 
 	open_seats(3, 3, 4096, 0, &toy_stack_dispatch);
-	nr_copy_view(b.e, 0, 0, &copy);
-	x = nr_pool_alloc(b.e, 0);
+	nr_copy_view(b.e, 0, 0, 0, &copy);
+	x = nr_pool_alloc(b.e, 0, 1);
 	nr_copy_grant(&copy, x);
 	tap_ok(copy.table->mapped_count == 2 && copy.table->free_count == 1 && copy.map[copy.table->free_head] == x,
 		   "a grant is a free extent of the copy");
 	for (uint32_t r = 1; r < 3; r++)
 	{
-		nr_copy_view(b.e, 0, r, &copy);
+		nr_copy_view(b.e, 0, r, 0, &copy);
 		nr_copy_grant(&copy, x);
 	}
 	nr_add32_seq(&nr_group(b.e, 0)->mapped, 1);
@@ -372,12 +372,12 @@ look_at_completed(const char *point)
 
 	if (strcmp(point, "batch_complete") == 0)
 		for (uint32_t r = 0; r < b.e->geo.replicas; r++)
-			early += nr_load64_rlx(&nr_replica(b.e, 0, r)->applied) > nr_load64_rlx(&group->completed);
+			early += nr_load64_rlx(&nr_replica(b.e, 0, r)->applied[0]) > nr_load64_rlx(&group->completed);
 	if (strcmp(point, "batch_applied") == 0)
 		early += nr_load64_rlx(&group->completed) > nr_load64_rlx(&group->tail);
 	if (strcmp(point, "combiner_unlock") == 0)
 		for (uint32_t r = 0; r < b.e->geo.replicas; r++)
-			early += nr_load64_rlx(&nr_replica(b.e, 0, r)->applied) > nr_load64_rlx(&group->completed);
+			early += nr_load64_rlx(&nr_replica(b.e, 0, r)->applied[0]) > nr_load64_rlx(&group->completed);
 }
 
 static void

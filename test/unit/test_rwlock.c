@@ -27,13 +27,14 @@ open_seats(uint32_t replicas, uint32_t sessions)
 static bool
 reader_try(uint32_t i)
 {
-	return nr_rw_reader_try(b.s[i].reader, nr_replica(b.e, G, b.s[i].replica), G);
+	return nr_rw_reader_try(b.s[i].reader, nr_replica(b.e, G, b.s[i].replica),
+							nr_inside_word(++b.s[i].entries, G));
 }
 
 static uint32_t
 inside(uint32_t i)
 {
-	return nr_load32_rlx(&b.s[i].reader->inside);
+	return nr_inside_group(nr_load64_rlx(&b.s[i].reader->inside));
 }
 
 static void
@@ -72,20 +73,20 @@ test_not_in_the_way(void)
 {
 	open_seats(2, 4);
 	script_begin(b.th, NULL);
-	nr_xchg32_seq(&b.s[0].reader->inside, 5 + 1);	/* in another group */
+	nr_xchg64_seq(&b.s[0].reader->inside, nr_inside_word(1, 5));	/* in another group */
 	tap_ok(nr_rw_writer_enter(&b.s[2], G, 0, NR_IMPATIENT), "a reader of another group is not waited for");
 	nr_rw_writer_leave(&b.s[2], G, 0);
-	nr_store32_rlx(&b.s[0].reader->inside, 0);
+	nr_store64_rlx(&b.s[0].reader->inside, 0);
 	reader_try(1);
 	tap_ok(nr_rw_writer_enter(&b.s[2], G, 0, NR_IMPATIENT), "nor one of another replica");
 	nr_rw_writer_leave(&b.s[2], G, 0);
 	tap_ok(!nr_rw_writer_enter(&b.s[2], G, 1, NR_IMPATIENT), "a writer may come from another replica");
 	nr_rw_reader_leave(b.s[1].reader);
 	nr_group_detach(&b.h[0]);
-	nr_xchg32_seq(&b.s[0].reader->inside, G + 1);
+	nr_xchg64_seq(&b.s[0].reader->inside, nr_inside_word(2, G));
 	tap_ok(nr_rw_writer_enter(&b.s[2], G, 0, NR_IMPATIENT), "who has detached is not looked at");
 	nr_rw_writer_leave(&b.s[2], G, 0);
-	nr_store32_rlx(&b.s[0].reader->inside, 0);
+	nr_store64_rlx(&b.s[0].reader->inside, 0);
 	th_attach(&b.s[0], G, &toy_counter_dispatch, &b.h[0]);
 	seats_close(&b);
 }

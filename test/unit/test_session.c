@@ -155,7 +155,7 @@ ask_large(uint32_t i)
 	uint32_t	x[3];
 
 	for (int k = 0; k < 3; k++)
-		x[k] = nr_pool_alloc(b.e, 0);
+		x[k] = nr_pool_alloc(b.e, 0, 1);
 	for (int k = 0; k < 3; k++)
 	{
 		NrPayload  *payload = (NrPayload *) nr_physical(b.e, b.s[i].replica, x[k]);

@@ -114,6 +114,7 @@ NrGroupConfig
 toy_config(uint32_t extents_max, uint32_t log_bytes, uint32_t batch_bytes_max)
 {
 	NrGroupConfig config = {
+		.copies = 1,
 		.extents_max = extents_max,
 		.log_bytes = log_bytes,
 		.batch_bytes_max = batch_bytes_max,

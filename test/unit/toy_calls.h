@@ -32,7 +32,7 @@ extern NrStatus toy_call_pop(NrHandle *handle, bool *found, uint64_t *value);
 extern NrStatus toy_call_clear(NrHandle *handle);
 extern ToyTop toy_call_top(NrHandle *handle);
 
-/* A configuration: quota, log and largest request. */
+/* A configuration: quota, log and largest request; one copy, unless the caller changes that. */
 extern NrGroupConfig toy_config(uint32_t extents_max, uint32_t log_bytes, uint32_t batch_bytes_max);
 
 /* True when nr_group_check holds; prints the difference otherwise. */
