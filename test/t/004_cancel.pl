@@ -54,7 +54,7 @@ foreach my $replicas (1, 2)
 {
 	my $node = nr_node("cancel$replicas", "nr_cache.replicas = $replicas", "max_connections = 80",
 		"log_min_messages = fatal", "log_min_error_statement = panic");
-	nr_cache($node, 'c', 'k int, v text');
+	nr_cache($node, 'c', 'k int, v text', "copies '$replicas'");
 	nr_cache($node, 'd', 'k int, v int', "log_size '64kB'");
 	nr_cache($node, 'e', 'k int, v int');
 	$node->safe_psql('postgres', $shoot);
