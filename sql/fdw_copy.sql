@@ -44,8 +44,7 @@ COPY fdw_c FROM stdin FREEZE;
 COPY fdw_c TO stdout;
 COPY (SELECT * FROM fdw_c ORDER BY k COLLATE "C") TO stdout;
 BEGIN READ ONLY;
-COPY fdw_c FROM stdin;
-\.
+COPY fdw_c FROM '/dev/null';
 ROLLBACK;
 
 -- rows are routed through a partitioned table

@@ -14,6 +14,7 @@
  *	 nr_lifetime.c  locks, drops, transaction callbacks, invalidation
  *	 nr_sweep.c     frees what nobody freed: orphans
  *	 nr_ddl.c       ProcessUtility: what CREATE / ALTER FOREIGN TABLE may say
+ *	 nr_ddl_type.c  what may not be altered about the composite types inside
  *	 nr_open.c      nr_cache_open: from an OID to a usable cache
  *	 nr_codec.c     keys and values <-> bytes
  *	 nr_coerce.c    arguments -> column types

@@ -57,8 +57,12 @@ object_access(ObjectAccessType access, Oid classId, Oid objectId, int subId, voi
 			if (subId != 0)
 				note(objectId);
 			break;
-		case OAT_POST_CREATE:
 		case OAT_POST_ALTER:
+			if (classId == RelationRelationId && subId > 0)
+				nr_ddl_check_attribute(objectId, subId);
+			note(objectId);
+			break;
+		case OAT_POST_CREATE:
 			note(objectId);
 			break;
 		default:

@@ -222,6 +222,12 @@ extern void nr_ddl_init(void);
 /* Forget what was to be checked; at the end of a transaction. */
 extern void nr_ddl_forget(void);
 
+/*
+ * A column of some relation is being altered (nr_ddl_type.c): ERROR when its
+ * type changes and a cache has values of the relation's row type.
+ */
+extern void nr_ddl_check_attribute(Oid relid, AttrNumber attnum);
+
 /* ---- open (nr_open.c) ---- */
 
 /* The relcache entry of a relation (InvalidOid: of all) was invalidated. */
