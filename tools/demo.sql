@@ -3,6 +3,7 @@
 \set ON_ERROR_STOP on
 \set QUIET on
 \pset footer off
+\pset pager off
 SET client_min_messages = warning;
 SET max_parallel_workers_per_gather = 0;
 SET jit = off;
