@@ -3,14 +3,14 @@
  *		Flat combining; contract in combine.h.
  */
 #include "engine/combine.h"
+#include "engine/grant.h"
 #include "engine/leftright.h"
+#include "engine/space.h"
 
 #define NR_COMBINE_ROUNDS	8	/* batches one combiner makes before it hands over */
 #define NR_BATCH_REQUESTS	256 /* requests in one batch */
 #define NR_BATCH_GRANTS		16	/* extents granted in one batch beyond what it may need itself */
 #define NR_LOCK_TRIES		5	/* sleeps that a brief wait for the lock takes */
-#define NR_HEADROOM_KEEP	2	/* free extents that a group keeps */
-#define NR_HEADROOM_MAX		6	/* above: the surplus goes back to the pool */
 
 /* ---- the combiner lock ---- */
 
@@ -97,89 +97,6 @@ nr_combiner_lock(NrSession *s, uint32_t g, uint32_t r, bool cancellable, bool br
 	}
 	nr_bit_clear(waiters, s->idx);
 	return outcome;
-}
-
-/* ---- extents ---- */
-
-/* One extent for each copy, or none. */
-static bool
-alloc_for_copies(NrEngine *e, uint32_t g, uint32_t copies, uint32_t *extents)
-{
-	for (uint32_t c = 0; c < copies; c++)
-	{
-		extents[c] = nr_pool_alloc(e, g, 1);
-		if (extents[c] == NR_NO_EXTENT)
-		{
-			while (c > 0)
-				nr_pool_free(e, extents[--c]);
-			return false;
-		}
-	}
-	return true;
-}
-
-/*
- * Claim what this batch may use from the group's headroom; get from the pool
- * what is missing, and put into the batch what the copies shall get or let go.
- * When the pool or the quota has no more, the batch goes without: its operations
- * then answer "no space" where they must, the same in every copy.
- */
-static void
-claim_extents(NrSession *s, const NrDispatch *dispatch, uint32_t g, NrBatch *batch,
-			  uint64_t op_bytes, uint32_t grants_max)
-{
-	NrEngine   *e = s->engine;
-	struct NrGroup *group = nr_group(e, g);
-	uint32_t   *grants = (uint32_t *) (batch + 1);
-	uint32_t	copies = group->copies;
-	uint32_t	need = batch->ops > 0 ? dispatch->need(&group->copy_config, batch->ops, op_bytes) : 0;
-	int64_t		room = (int64_t) nr_sub64_seq(&group->headroom, need) - need;	/* edge P1: a count */
-	bool		helped = false;
-
-	batch->claim = need;
-	batch->grants = batch->releases = 0;
-	for (; room < 0 && batch->grants < grants_max; room++)
-	{
-		uint32_t   *grant = grants + batch->grants * copies;
-		bool		granted = false;
-
-		if (nr_add32_seq(&group->mapped, 1) < group->config.extents_max)	/* edge P1: a count */
-		{
-			granted = alloc_for_copies(e, g, copies, grant);
-			if (!granted && !helped)
-			{
-				/* replicas that lag hold on to what others have let go of */
-				helped = true;
-				(void) nr_replay(s, dispatch, g, s->replica, NR_IMPATIENT, true);
-				nr_help_laggards(s, dispatch, g);
-				granted = alloc_for_copies(e, g, copies, grant);
-			}
-		}
-		if (!granted)
-		{
-			nr_sub32_seq(&group->mapped, 1);	/* edge P1: a count */
-			break;
-		}
-		batch->grants++;
-	}
-	if (batch->grants > 0)
-	{
-		nr_add64_rlx(&group->granted, batch->grants);
-		nr_add64_rlx(&group->headroom, batch->grants);
-	}
-	if (room < 0)
-	{
-		/* not to be had: claim less, lest the account stay short for ever */
-		uint32_t	less = (uint64_t) -room < need ? (uint32_t) -room : need;
-
-		batch->claim -= less;
-		nr_add64_rlx(&group->headroom, less);
-	}
-	else if (room > NR_HEADROOM_MAX)
-	{
-		batch->releases = (uint32_t) (room - NR_HEADROOM_KEEP);
-		nr_sub64_seq(&group->headroom, batch->releases);	/* edge P1: a count */
-	}
 }
 
 /* ---- collecting ---- */
@@ -346,27 +263,16 @@ reserve(NrEngine *e, const NrDispatch *dispatch, uint32_t g, uint32_t r, const C
 	return nr_ring_reserve(e, g, r, *fixed + c->inline_bytes, pos);
 }
 
-/* Give the claim back; somebody may wait for just that. */
-static void
-unclaim(NrEngine *e, uint32_t g)
-{
-	struct NrGroup *group = nr_group(e, g);
-
-	nr_log_unclaim(e, g);
-	if (nr_load32_seq(&group->space_waiting) != 0)	/* edge Z1 */
-		nr_wake_all(e, nr_space_waiters(group));
-}
-
 /*
- * Collect and append one batch.  A batch without requests is made when only
+ * Collect and append one batch ("serve": of requests).  A batch without requests is made when only
  * surplus extents are to be released.  Room is had, in the ring and in the log,
  * before any request is taken.
  */
 static Round
-append_batch(NrSession *s, const NrDispatch *dispatch, uint32_t g, bool surplus, NrFull *full)
+append_batch(NrSession *s, const NrDispatch *dispatch, uint32_t g, bool serve, bool surplus, NrFull *full)
 {
 	NrEngine   *e = s->engine;
-	uint32_t	r = s->replica;
+	uint32_t	r = nr_home(s, g);
 	struct NrGroup *group = nr_group(e, g);
 	struct NrReplica *rep = nr_replica(e, g, r);
 	size_t		fixed;
@@ -379,8 +285,11 @@ append_batch(NrSession *s, const NrDispatch *dispatch, uint32_t g, bool surplus,
 	size_t		request_bytes;
 	size_t		grant_bytes;
 
-	collect(e, g, r, nr_ring_batch_max(e, group) - sizeof(NrBatch) -
-			NR_BATCH_GRANTS * group->copies * sizeof(uint32_t), &c);
+	c.n = c.ops = 0;
+	c.inline_bytes = c.op_bytes = 0;
+	if (serve)
+		collect(e, g, r, nr_ring_batch_max(e, group) - sizeof(NrBatch) -
+				NR_BATCH_GRANTS * group->copies * sizeof(uint32_t), &c);
 	if (c.n == 0 && !surplus)
 		return ROUND_NOTHING;
 	batch = reserve(e, dispatch, g, r, &c, &grants_max, &fixed, &pos);
@@ -395,15 +304,17 @@ append_batch(NrSession *s, const NrDispatch *dispatch, uint32_t g, bool surplus,
 
 	/* requests go behind room for all grants; then they move up to where grants end */
 	batch->replica = r;
-	batch->requests = batch->ops = batch->reserved = 0;
+	batch->requests = batch->ops = 0;
+	batch->extent = NR_NO_EXTENT;
+	batch->horizon = 0;
 	request_bytes = (size_t) (take(e, g, r, &c, batch, (char *) batch + fixed, &op_bytes) -
 							  ((char *) batch + fixed));
 	if (batch->requests == 0 && !surplus)
 	{
-		unclaim(e, g);
+		nr_log_give_back(e, g);
 		return ROUND_NOTHING;
 	}
-	claim_extents(s, dispatch, g, batch, op_bytes, grants_max);
+	nr_grant_best(s, dispatch, g, batch, op_bytes, grants_max);
 	grant_bytes = nr_grant_bytes(group, batch);
 	memmove((char *) (batch + 1) + grant_bytes, (char *) batch + fixed, request_bytes);
 	batch->bytes = (uint32_t) NR_LINE_UP(sizeof(NrBatch) + grant_bytes + request_bytes);
@@ -425,34 +336,34 @@ NrCombined
 nr_combine(NrSession *s, const NrDispatch *dispatch, uint32_t g, NrPatience patience, NrFull *full)
 {
 	struct NrGroup *group = nr_group(s->engine, g);
+	uint32_t	home = nr_home(s, g);
 	bool		may_release = true;
 	bool		helped = false;
 
 	for (int round = 0; round < NR_COMBINE_ROUNDS; round++)
 	{
-		bool		surplus = may_release &&
-			(int64_t) nr_load64_rlx(&group->headroom) > NR_HEADROOM_MAX;
+		bool		surplus = may_release && nr_grant_surplus(group);
 		Round		result;
 
 		if (group->copies == 2 &&
-			!nr_lr_drain(s, g, s->replica, round == 0 ? patience : NR_IMPATIENT))
+			!nr_lr_drain(s, g, home, round == 0 ? patience : NR_IMPATIENT))
 			return round == 0 ? NR_COMBINE_HELD_UP : NR_COMBINED;
 		full->head = nr_log_head(s->engine, g);
-		result = append_batch(s, dispatch, g, surplus, full);
+		result = append_batch(s, dispatch, g, true, surplus, full);
 		if (result == ROUND_NOTHING)
 			return NR_COMBINED;
 		if (result == ROUND_BATCH)
 		{
 			/* requests of ours are in it: no way back */
-			(void) nr_replay(s, dispatch, g, s->replica, NR_PATIENT, false);
+			(void) nr_replay(s, dispatch, g, home, NR_PATIENT, false);
 			may_release = may_release && !surplus;
 			helped = false;
 			continue;
 		}
-		nr_bump64(&nr_replica(s->engine, g, s->replica)->full, 1);
+		nr_bump64(&nr_replica(s->engine, g, home)->full, 1);
 		if (helped && full->head == nr_log_head(s->engine, g))
 			return NR_COMBINE_FULL;
-		(void) nr_replay(s, dispatch, g, s->replica, NR_IMPATIENT, true);
+		(void) nr_replay(s, dispatch, g, home, NR_IMPATIENT, true);
 		nr_help_laggards(s, dispatch, g);
 		helped = true;
 	}
@@ -465,31 +376,47 @@ nr_help_laggards(NrSession *s, const NrDispatch *dispatch, uint32_t g)
 	NrEngine   *e = s->engine;
 	uint64_t	tail = nr_log_tail(e, g);
 
-	for (uint32_t r = 0; r < e->geo.replicas; r++)
+	for (uint32_t r = 0; r < nr_group(e, g)->replicas; r++)
 	{
-		if (r == s->replica || nr_position_oldest(e, g, r) >= tail || !nr_combiner_try(s, g, r))
+		if (r == nr_home(s, g) || nr_position_oldest(e, g, r) >= tail || !nr_combiner_try(s, g, r))
 			continue;
 		(void) nr_replay(s, dispatch, g, r, NR_IMPATIENT, true);
 		nr_combiner_unlock(s, g, r);
 	}
 }
 
+void
+nr_release_surplus(NrSession *s, const NrDispatch *dispatch, uint32_t g)
+{
+	struct NrGroup *group = nr_group(s->engine, g);
+	NrFull		full;
+
+	if (!nr_grant_surplus(group) || append_batch(s, dispatch, g, false, true, &full) != ROUND_BATCH)
+		return;
+	if (group->copies == 2)
+		nr_replay_all(s, dispatch, g);
+	else
+		(void) nr_replay(s, dispatch, g, nr_home(s, g), NR_IMPATIENT, false);
+}
+
 bool
 nr_request_withdraw(NrSession *s, uint32_t g)
 {
-	struct NrReplica *rep = nr_replica(s->engine, g, s->replica);
-	uint64_t	word = nr_load64_acq(&s->slot->state);	/* edge Q1 */
+	uint32_t	r = nr_home(s, g);
+	struct NrReplica *rep = nr_replica(s->engine, g, r);
+	NrRequestSlot *slot = nr_request_slot(s->engine, r, s->idx);
+	uint64_t	word = nr_load64_acq(&slot->state); /* edge Q1 */
 
 	while (nr_req_phase(word) == NR_REQ_PENDING)
 	{
-		if (!nr_cas64_seq(&s->slot->state, &word,	/* edge Q1: the combiner's CAS then fails */
-						  nr_req_word(s->request_no, g, NR_REQ_FREE)))
+		if (!nr_cas64_seq(&slot->state, &word,	/* edge Q1: the combiner's CAS then fails */
+						  nr_req_word(nr_req_no(word), g, NR_REQ_FREE)))
 			continue;
 		nr_and64_seq(&nr_pending(s->engine, rep)[NR_WORD(s->idx)], ~NR_BIT(s->idx));	/* edge Q3 */
 		nr_add64_rlx(&rep->withdrawn, 1);
 
 		/* We may have been the one that an unlocking combiner woke: pass it on. */
-		nr_combiner_handoff(s, g, s->replica);
+		nr_combiner_handoff(s, g, r);
 		return true;
 	}
 	return false;

@@ -51,7 +51,7 @@ typedef enum NrCombined
 } NrCombined;
 
 /*
- * With the combiner lock of the session's own replica: serve what is pending.
+ * With the combiner lock of the session's own replica (nr_home): serve what is pending.
  * "patience" is for readers inside the older of two copies, who are waited for
  * before anything is taken; with one copy they are waited for afterwards.
  */
@@ -64,8 +64,12 @@ extern void nr_combiner_handoff(NrSession *s, uint32_t g, uint32_t r);
 /* Take back the own pending request.  False: a combiner has taken it. */
 extern bool nr_request_withdraw(NrSession *s, uint32_t g);
 
-/* Free the extents of a request that no combiner has taken. */
-extern void nr_payload_free(NrSession *s, uint32_t extent);
+/*
+ * With the combiner lock of the session's own replica (two copies: as nr_replay_all
+ * wants it): append a batch that gives surplus extents back, if there are any and the
+ * log has room.  Waits for nobody.
+ */
+extern void nr_release_surplus(NrSession *s, const NrDispatch *dispatch, uint32_t g);
 
 /* Bring lagging replicas forward whose combiner lock is free. */
 extern void nr_help_laggards(NrSession *s, const NrDispatch *dispatch, uint32_t g);

@@ -53,7 +53,8 @@ typedef enum NrStatus
 	NR_NO_SESSION,				/* all session slots are taken */
 	NR_NO_GROUP,				/* all group slots are taken */
 	NR_BAD_CONFIG,				/* a size is out of range */
-	NR_DIVERGED					/* copies differ at the same log position */
+	NR_DIVERGED,				/* copies differ at the same log position */
+	NR_BUSY						/* a call that never waits would have had to; nothing was changed */
 } NrStatus;
 
 /*
@@ -68,7 +69,7 @@ typedef struct NrOpHeader
 	uint16_t	flags;			/* the structure's */
 	uint32_t	payload_bytes;	/* exact length of what follows */
 	uint32_t	reserved;		/* 0 */
-	uint64_t	order_seq;		/* per-group order number of commit batches; 0 = none (reserved) */
+	uint64_t	order_seq;		/* order number of its batch; 0 = none; see "ordered" below */
 	int64_t		stmt_time_us;	/* statement time of the writer; 0 = not given (reserved) */
 	int64_t		expiry_us;		/* absolute; 0 = never (reserved) */
 } NrOpHeader;
@@ -257,13 +258,51 @@ typedef struct NrDispatch
 	 */
 	uint32_t	(*need) (const NrCopyConfig *config, uint32_t n, uint64_t bytes);
 
+	/*
+	 * The same for writes that must not fail: an upper bound that holds whatever
+	 * happens to the copy before they are applied.  "ordered": they will carry
+	 * order numbers.  NULL: such writes are not supported.
+	 */
+	uint32_t	(*need_ops) (const NrCopyConfig *config, const void *ops, size_t bytes, uint32_t n,
+							 bool ordered);
+
+	/*
+	 * ORDER NUMBERS.  A batch may carry a number that was drawn before it was
+	 * appended, and batches may be appended in another order.  Per key the highest
+	 * number wins: an operation (put, delete, truncate) whose order_seq is below that
+	 * of one applied to the same key earlier changes nothing, and answers NR_OK.
+	 *
+	 * Called before the operations of such a batch are applied: other batches with numbers
+	 * below "horizon" have all been applied to this copy; so what is remembered
+	 * about lower numbers may be forgotten, in bounded steps, and a batch whose own
+	 * number is below it need not be remembered.  A horizon below an earlier one
+	 * says nothing new.
+	 * NULL: order numbers are not supported.
+	 */
+	void		(*ordered) (NrCopy *copy, uint64_t horizon);
+
 	/* 64-bit checksum over all meaningful bytes; equal for copies at one log position. */
 	uint64_t	(*checksum) (const NrCopy *copy);
 
 	/* Recompute every invariant; NULL when it holds, else a static text that names what is broken. */
 	const char *(*verify) (const NrCopy *copy);
 
-	/* Two copies (a later policy).  Defaults: dispatch_mut, dispatch_mut, nothing, nothing, memcpy. */
+	/*
+	 * One replica of two copies (the crate left_right's trait Absorb).  Defaults:
+	 * dispatch_mut, absorb_first, nothing, nothing, the engine's memcpy.
+	 *
+	 * absorb_first: an operation reaches the first of the two copies.  It may amend
+	 * the operation within its length; absorb_second gets it as amended, for the
+	 * other copy.  Groups of several replicas use dispatch_mut, since there an
+	 * operation has several first copies.
+	 *
+	 * drop_first, drop_second: the group is destroyed; the copy that readers saw last
+	 * comes second.  The extents go back to the pool whatever these do.
+	 *
+	 * sync_with: make "to" equal to "from", which holds what was loaded before the
+	 * first publish.  Both have the same logical extents mapped; the engine has
+	 * copied their bytes and the table but for where they lie.
+	 */
 	NrStatus	(*absorb_first) (NrCopy *copy, NrOpHeader *op, NrResponse *resp);
 	NrStatus	(*absorb_second) (NrCopy *copy, const NrOpHeader *op, NrResponse *resp);
 	void		(*drop_first) (NrCopy *copy);

@@ -135,13 +135,9 @@ struct NrSession
 	NrEngine   *engine;
 	uint32_t	idx;			/* dense, reused */
 	uint32_t	replica;
-	uint32_t	request_no;		/* of the last request */
 	uint32_t	inside;			/* depth of nr_enter */
 	uint32_t	entries;		/* how often it entered; tells one entry from the next */
 	struct NrSessionShared *shared;
-	struct NrReaderLine *reader;	/* this session's line on its replica */
-	struct NrRequestSlot *slot; /* this session's slot on its replica */
-	char	   *buffer;			/* session_buffer_bytes, on its replica */
 	void	   *user;			/* the host's */
 };
 
@@ -150,7 +146,7 @@ struct NrSession
  * nr_session_info and mean nothing to the engine.  Never blocks.
  * NR_NO_SESSION: all are taken.  unregister withdraws a request that nobody
  * has taken, waits (not cancellable) for the response to one that was, and
- * must not be called between enter and leave.
+ * must not be called between enter and leave, nor with a write prepared.
  */
 extern NrStatus nr_session_register(NrEngine *engine, uint32_t replica, uint32_t owner_pid,
 									uint64_t owner_data, NrSession *session);
@@ -179,6 +175,9 @@ typedef struct NrGroupConfig
 	uint32_t	log_bytes;		/* for each replica; rounded up to whole extents, at least one */
 	uint32_t	batch_bytes_max;	/* largest request, headers included */
 	uint32_t	copies;			/* in each replica: 1 (0 means 1) or 2 */
+	uint32_t	replicas;		/* 0: one on each node; 1: one for all, on node 0 */
+	bool		lazy;			/* appends of prepared writes wait for nobody; readers make sure that
+								 * they see what was appended, even with one replica */
 	uint32_t	log_slots;		/* batches the log holds; power of two >= 2; 0 = by log_bytes */
 	uint32_t	arg_bytes;
 	char		arg[NR_ARG_BYTES];	/* for the structure */
@@ -187,11 +186,12 @@ typedef struct NrGroupConfig
 /*
  * Make group number g (free, < geo.groups).  NR_NO_SPACE: not enough extents;
  * NR_NO_GROUP: g is in use; NR_BAD_CONFIG.
- * destroy: every extent of the group goes back to the pool.
+ * destroy: every extent of the group goes back to the pool; before that the
+ * structure may drop its copies ("dispatch" may be NULL: it has nothing to drop).
  */
 extern NrStatus nr_group_create(NrEngine *engine, uint32_t g, const NrGroupConfig *config,
 								const NrDispatch *dispatch);
-extern void nr_group_destroy(NrEngine *engine, uint32_t g);
+extern void nr_group_destroy(NrEngine *engine, uint32_t g, const NrDispatch *dispatch);
 extern bool nr_group_exists(NrEngine *engine, uint32_t g);
 
 /* A session's way into a group; process-local. */
@@ -206,6 +206,11 @@ typedef struct NrHandle
 	NrCopy		copies[2];		/* of the session's replica */
 	const NrCopy *copy;			/* between enter and leave: the one to read */
 	uint32_t	ncopies;
+	uint32_t	r;				/* the replica: of the session, or 0 when the group has only one */
+	bool		look;			/* reads must look at the completed tail */
+	struct NrReaderLine *reader;	/* this session's on that replica: line, slot, buffer */
+	struct NrRequestSlot *slot;
+	char	   *buffer;
 	/* process-local counts since the last nr_handle_flush_counters */
 	uint64_t	hits;
 	uint64_t	misses;
@@ -229,6 +234,7 @@ extern void nr_group_detach(NrHandle *handle);
  * completed tail; paper section 5.3).  Do not block, allocate or write in
  * between; enter may nest on the same group.
  * cancellable: give up when the host says so: NR_CANCELLED, not entered.
+ * NR_GONE: the group is retired.
  */
 extern NrStatus nr_enter(NrHandle *handle, bool cancellable);
 extern void nr_leave(NrHandle *handle);
@@ -255,6 +261,7 @@ typedef struct NrResult
  * Returns NR_OK when the request was applied; result->status then tells how its
  * operations fared (an operation answered NR_NO_SPACE or NR_BAD_OP changed
  * nothing; the others of the request stand).
+ * NR_BAD_CONFIG: operations of nr_append are pending.
  * NR_TOO_LARGE: bytes over batch_bytes_max, or one operation over
  * nr_op_bytes_max.  NR_NO_SPACE: no extent for the payload of a request larger
  * than the session buffer.  NR_BAD_OP: lengths that do not add up.
@@ -263,6 +270,85 @@ typedef struct NrResult
  */
 extern NrStatus nr_execute_mut(NrHandle *handle, const void *ops, size_t bytes, uint32_t n,
 							   bool cancellable, NrResult *result);
+
+/* ---- prepared writes: all that may fail or wait comes first ---- */
+
+/*
+ * Appending comes in two steps, for whoever must not fail at the second one (a
+ * transaction's commit): nr_prepare gets everything that the request will need,
+ * and then nr_prepared_append makes it visible or nr_prepared_drop gives
+ * everything back.  The struct is the caller's, stays where it is between the
+ * two, and means nothing to anybody else.  A session may have prepared writes for
+ * several groups at a time, one for each.
+ *
+ * In a lazy group any number of sessions may have prepared writes; append
+ * waits for nobody: if the replica is in use, whoever reads next applies them.
+ *
+ * In a group that is not lazy, which must have two copies, the caller sees to it
+ * that there is one writer at a time.  nr_prepare then also takes the combiner lock of
+ * each replica, waits for readers of the older copy and catches it up, and append
+ * applies and flips: it waits for nobody.  Readers never wait, but with several replicas
+ * for an appender that has applied it everywhere and not yet sent them there.
+ *
+ * A group takes either these writes or nr_execute_mut: that one uses whatever memory is
+ * there, which may be what a prepared write has been promised.
+ *
+ * NR_PREPARE_ORDERED: draw an order number (dispatch.h) between these two steps.
+ *
+ * nr_prepare: NR_TOO_LARGE, NR_BAD_OP as nr_execute_mut; NR_NO_SPACE: memory for the
+ * request or for its worst case in the copies is not to be had; NR_BUSY: with
+ * NR_PREPARE_TRY, which never waits; NR_CANCELLED; NR_BAD_CONFIG: the group or its
+ * structure does not support it.  Nothing is held then.
+ */
+#define NR_PREPARE_ORDERED	1
+#define NR_PREPARE_TRY		2
+
+typedef struct NrPrepared
+{
+	struct NrBatch *batch;		/* NULL: nothing is prepared */
+	uint32_t	extent;			/* physical, that holds the batch */
+	uint32_t	chunk;			/* where in it */
+	uint32_t	replica;		/* on whose node */
+	uint32_t	payload;		/* first extent of a large request, or NR_NO_EXTENT */
+	bool		locked;			/* the combiner lock is held */
+	uint64_t	order_seq;
+} NrPrepared;
+
+extern NrStatus nr_prepare(NrHandle *handle, const void *ops, size_t bytes, uint32_t n, uint32_t flags,
+						   bool cancellable, NrPrepared *prepared);
+extern void nr_prepared_append(NrHandle *handle, NrPrepared *prepared);
+extern void nr_prepared_drop(NrHandle *handle, NrPrepared *prepared);
+
+/* ---- append ... publish (left_right's WriteHandle) ---- */
+
+/*
+ * nr_append: add operations to those that nr_publish will make visible, all at
+ * once.  Nobody sees them before.  The caller sees to it that there is one writer
+ * at a time, be it another session each time: what is pending belongs to the
+ * group.  Waits for nobody, but before the first publish: then, with one replica
+ * of two copies, they go straight to the copy that nobody reads, "result" tells how
+ * they fared, absorb_first may amend them, and NR_CANCELLED is possible.  Otherwise result->done is n.
+ * NR_TOO_LARGE: more than batch_bytes_max would be pending.  NR_NO_SPACE.
+ *
+ * nr_publish: make them visible; *n operations.  Errors as nr_prepare; all that
+ * was pending still is.  nr_publish_try never waits: NR_BUSY.  nr_flush publishes
+ * if anything is pending.  nr_pending_count: how many are.
+ */
+extern NrStatus nr_append(NrHandle *handle, void *ops, size_t bytes, uint32_t n, bool cancellable,
+						  NrResult *result);
+extern NrStatus nr_publish(NrHandle *handle, bool cancellable, uint64_t *n);
+extern NrStatus nr_publish_try(NrHandle *handle, uint64_t *n);
+extern NrStatus nr_flush(NrHandle *handle, bool cancellable);
+extern uint64_t nr_pending_count(NrHandle *handle);
+
+/*
+ * The end of a group, while others still read (left_right: the WriteHandle is
+ * dropped): when this returns NR_OK, all readers have left, and each that comes later
+ * gets NR_GONE.  The caller sees to it that nobody writes any more; what is pending
+ * is never published.  NR_CANCELLED: everything is as before.
+ */
+extern NrStatus nr_group_retire(NrHandle *handle, bool cancellable);
+extern bool nr_group_retired(const NrHandle *handle);
 
 /* Largest single operation, header included: it must fit an extent beside the engine's own header. */
 extern size_t nr_op_bytes_max(const NrGeometry *geo);
@@ -307,6 +393,10 @@ typedef struct NrGroupInfo
 	uint32_t	log_bytes;		/* payload ring of each replica */
 	uint64_t	no_log_space;	/* times somebody found the log full */
 	uint64_t	log_space_waits;	/* sleeps for log space */
+	uint64_t	promised;		/* of the slots, taken by writes that are prepared and not appended */
+	uint64_t	pending;		/* operations that await nr_publish */
+	uint64_t	order_seq;		/* last order number drawn */
+	uint64_t	order_horizon;	/* no number below it is yet to be appended */
 	uint64_t	granted;		/* extents granted and released, ever */
 	uint64_t	released;
 } NrGroupInfo;

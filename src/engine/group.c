@@ -33,6 +33,10 @@ plan(NrEngine *e, const NrGroupConfig *config, const NrDispatch *dispatch, struc
 	plan->copy_config.extents_max = config->extents_max;
 	plan->copy_config.arg_bytes = config->arg_bytes;
 	plan->copies = config->copies == 0 ? 1 : config->copies;
+	plan->replicas = config->replicas == 0 ? e->geo.replicas : config->replicas;
+	if ((plan->replicas != 1 && plan->replicas != e->geo.replicas) ||
+		(config->lazy && plan->copies != 1))
+		return NR_BAD_CONFIG;
 	if (plan->copies > 2 || config->arg_bytes > NR_ARG_BYTES || config->extents_max < 1 ||
 		config->extents_max > e->geo.extents ||
 		(config->log_slots & (config->log_slots - 1)) != 0 || config->log_slots == 1)
@@ -128,6 +132,7 @@ format_group(NrEngine *e, struct NrGroup *group, const struct NrGroup *planned)
 	nr_store32_rlx(&group->generation, nr_load32_rlx(&group->generation) + 1);
 	group->dispatch_id = planned->dispatch_id;
 	group->copies = planned->copies;
+	group->replicas = planned->replicas;
 	memcpy(group->root_extent, planned->root_extent, sizeof(group->root_extent));
 	group->log_slots = planned->log_slots;
 	group->log_extents = planned->log_extents;
@@ -139,7 +144,15 @@ format_group(NrEngine *e, struct NrGroup *group, const struct NrGroup *planned)
 	nr_store64_rlx(&group->log_space_waits, 0);
 	nr_store64_rlx(&group->granted, 0);
 	nr_store64_rlx(&group->released, 0);
+	nr_store64_rlx(&group->order_seq, 0);
+	nr_store64_rlx(&group->records, 0);
+	nr_store64_rlx(&group->pending, 0);
+	group->pending_bytes = 0;
+	group->pending_first = group->pending_last = NR_NO_EXTENT;
+	group->loading = planned->copies == 2 && planned->replicas == 1;
+	group->unsynced = false;
 	zero_bitmap(e, nr_space_waiters(group));
+	zero_bitmap(e, nr_committers(e, group));
 }
 
 NrStatus
@@ -168,7 +181,7 @@ nr_group_create(NrEngine *e, uint32_t g, const NrGroupConfig *config, const NrDi
 		return NR_BAD_CONFIG;
 	for (uint32_t i = 0; i < n; i++)
 	{
-		extents[i] = nr_pool_alloc(e, g, 1);
+		extents[i] = nr_pool_alloc(e, g, planned.replicas);
 		if (extents[i] == NR_NO_EXTENT)
 		{
 			while (i > 0)
@@ -181,7 +194,7 @@ nr_group_create(NrEngine *e, uint32_t g, const NrGroupConfig *config, const NrDi
 	planned.log_first = extents[planned.copies * per_copy];
 	format_group(e, group, &planned);
 	nr_log_init(e, group, extents + planned.copies * per_copy);
-	for (uint32_t r = 0; r < e->geo.replicas; r++)
+	for (uint32_t r = 0; r < planned.replicas; r++)
 	{
 		format_replica(e, g, r);
 		for (uint32_t c = 0; c < planned.copies; c++)
@@ -194,14 +207,38 @@ nr_group_create(NrEngine *e, uint32_t g, const NrGroupConfig *config, const NrDi
 	return NR_OK;
 }
 
-void
-nr_group_destroy(NrEngine *e, uint32_t g)
+/* The structure lets go of its copies: in each replica the one that readers saw comes last. */
+static void
+drop_copies(NrEngine *e, uint32_t g, const NrDispatch *dispatch)
 {
 	struct NrGroup *group = nr_group(e, g);
 
+	for (uint32_t r = 0; r < group->replicas; r++)
+	{
+		uint32_t	current = nr_load32_rlx(&nr_replica(e, g, r)->current) & 1;	/* nobody is attached */
+		NrCopy		copy;
+
+		if (group->copies == 2 && dispatch->drop_first != NULL)
+		{
+			nr_copy_view(e, g, r, 1 - current, &copy);
+			dispatch->drop_first(&copy);
+		}
+		if (dispatch->drop_second != NULL)
+		{
+			nr_copy_view(e, g, r, current, &copy);
+			dispatch->drop_second(&copy);
+		}
+	}
+}
+
+void
+nr_group_destroy(NrEngine *e, uint32_t g, const NrDispatch *dispatch)
+{
 	if (!nr_group_exists(e, g))
 		return;
-	nr_store32_rel(&group->exists, 0);	/* edge G1 */
+	if (dispatch != NULL && dispatch->id == nr_group(e, g)->dispatch_id)
+		drop_copies(e, g, dispatch);
+	nr_store32_rel(&nr_group(e, g)->exists, 0); /* edge G1 */
 	nr_pool_free_owner(e, g);
 }
 
@@ -222,12 +259,17 @@ nr_group_attach(NrSession *s, uint32_t g, const NrDispatch *dispatch, NrHandle *
 	h->session = s;
 	h->dispatch = dispatch;
 	h->group = nr_group(s->engine, g);
-	h->replica = nr_replica(s->engine, g, s->replica);
+	h->r = nr_home(s, g);
+	h->replica = nr_replica(s->engine, g, h->r);
+	h->reader = nr_reader_line(s->engine, h->r, s->idx);
+	h->slot = nr_request_slot(s->engine, h->r, s->idx);
+	h->buffer = nr_session_buffer(s->engine, h->r, s->idx);
+	h->look = h->group->replicas > 1 || h->group->config.lazy;
 	h->g = g;
 	h->generation = nr_load32_rlx(&h->group->generation);
 	h->ncopies = h->group->copies;
 	for (uint32_t c = 0; c < h->ncopies; c++)
-		nr_copy_view(s->engine, g, s->replica, c, &h->copies[c]);
+		nr_copy_view(s->engine, g, h->r, c, &h->copies[c]);
 	h->copy = &h->copies[0];
 
 	/*

@@ -6,6 +6,7 @@
  * may be a moment apart.
  */
 #include "engine/log.h"
+#include "engine/order.h"
 
 static uint64_t
 distance(uint64_t to, uint64_t from)
@@ -44,7 +45,7 @@ nr_group_info(NrEngine *e, uint32_t g, NrGroupInfo *info)
 	 * we look, and a position of the old one must not get into the new one.
 	 */
 	info->head = UINT64_MAX;
-	for (uint32_t r = 0; r < e->geo.replicas; r++)
+	for (uint32_t r = 0; r < group->replicas; r++)
 	{
 		for (uint32_t c = 0; c < group->copies; c++)
 		{
@@ -57,6 +58,10 @@ nr_group_info(NrEngine *e, uint32_t g, NrGroupInfo *info)
 	}
 	info->completed = nr_load64_rlx(&group->completed);
 	info->tail = nr_load64_rlx(&group->tail);
+	info->promised = distance(nr_load64_rlx(&group->claimed), info->tail);
+	info->pending = nr_load64_rlx(&group->pending);
+	info->order_seq = nr_load64_rlx(&group->order_seq);
+	info->order_horizon = nr_order_horizon(e, g, NR_SESSION_NONE);
 	info->log_slots = group->log_slots;
 	info->log_bytes = (group->log_extents << e->geo.extent_shift) - group->log_head_bytes;
 	info->log_space_waits = nr_load64_rlx(&group->log_space_waits);
@@ -74,7 +79,7 @@ nr_replica_info(NrEngine *e, uint32_t g, uint32_t r, NrReplicaInfo *info)
 	info->combiner = info->blocking_reader = NR_SESSION_NONE;
 	if (!nr_group_exists(e, g))
 		return;
-	current = nr_load32_rlx(&rep->current);
+	current = nr_load32_rlx(&rep->current) & 1;
 	info->applied = nr_load64_rlx(&rep->applied[current]);
 	info->applied_idle = nr_load64_rlx(&rep->applied[nr_group(e, g)->copies - 1 - current]);
 	info->flips = nr_load64_rlx(&rep->flips);

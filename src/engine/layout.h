@@ -27,9 +27,12 @@
  *	 F1  a reader marks its line, then looks which copy is current -> a writer flips, then looks at the lines
  *	 F2  a copy has been brought up to date -> a reader enters it after the flip
  *	 F3  a reader leaves the older copy -> a writer changes that copy
+ *	 M1  an extent for prepared writes is opened -> others take room in it
+ *	 O1  who commits notes a lower bound, then draws an order number -> who appends reads the counter, then looks at the bounds
+ *	 O2  a batch with an order number is appended -> its bound is withdrawn, and others' horizons pass it
  *	 Z1  a waiter sets its bit, then looks at what it waits for -> somebody changes that, then looks at the bits
  *
- * R1, F1, Q3 and Z1 are store-then-load on both sides (Dekker): each site uses a
+ * R1, F1, Q3, O1 and Z1 are store-then-load on both sides (Dekker): each site uses a
  * sequentially consistent operation, so at least one of the two sees the other.
  */
 #ifndef NR_LAYOUT_H
@@ -84,6 +87,7 @@ struct NrGroup
 	NrAtomic32	generation;
 	uint32_t	dispatch_id;
 	uint32_t	copies;			/* in each replica: 1 or 2 */
+	uint32_t	replicas;		/* 0 .. replicas - 1 have copies */
 	uint32_t	root_extent[2]; /* physical, of each copy; the same number on each node */
 	uint32_t	log_slots;
 	uint32_t	log_extents;
@@ -95,8 +99,10 @@ struct NrGroup
 	/* each on its own line: written by combiners */
 	NR_ALIGNED	NrAtomic64 tail;	/* batches appended; may lag by one behind the slots */
 	NR_ALIGNED	NrAtomic64 claimed; /* batches appended or promised: at most head + log_slots */
-	NR_ALIGNED	NrAtomic64 completed;	/* batches whose producer has applied them; C1 */
+	NR_ALIGNED	NrAtomic64 completed;	/* batches that a read which begins now must see; C1 */
 	NR_ALIGNED	NrAtomic64 head;	/* lower bound of all positions; only grows */
+	NR_ALIGNED	NrAtomic64 order_seq;	/* last order number drawn; O1 */
+	NrAtomic64	records;		/* extent in which prepared writes take room (prepare.c); M1 */
 
 	/* extents */
 	NR_ALIGNED	NrAtomic64 headroom;	/* signed: free extents at the tail, less what unapplied batches may use */
@@ -105,6 +111,14 @@ struct NrGroup
 	NrAtomic64	log_space_waits;
 	NrAtomic64	granted;
 	NrAtomic64	released;
+
+	/* what nr_append has collected; the single writer's, others look for statistics */
+	NR_ALIGNED	NrAtomic64 pending;	/* operations */
+	uint64_t	pending_bytes;
+	uint32_t	pending_first;	/* extents, or NR_NO_EXTENT */
+	uint32_t	pending_last;
+	bool		loading;		/* nothing was published yet: they go straight to the idle copy */
+	bool		unsynced;		/* and then that is to be copied to the other one; combiner lock */
 };
 
 /* ---- region ---- */
@@ -129,6 +143,7 @@ _Static_assert(sizeof(NrReaderLine) == NR_CACHE_LINE, "one line a reader");
 #define NR_REQ_PHASE		3
 #define NR_REQ_SLEEPING		4	/* the owner sleeps: wake it */
 #define nr_req_word(no, g, flags)	((uint64_t) (no) << 32 | (uint64_t) (g) << 8 | (flags))
+#define nr_req_no(word)		((uint32_t) ((word) >> 32))
 #define nr_req_phase(word)	((word) & NR_REQ_PHASE)
 #define nr_req_group(word)	((uint32_t) ((word) >> 8) & 0xffffff)
 
@@ -149,6 +164,9 @@ typedef struct NrRequestSlot
 	uint32_t	last_flag;
 	uint32_t	last_length;
 } NrRequestSlot;
+
+/* In "writer", and as a bit of "current": readers are sent away for good. */
+#define NR_RETIRED			2
 
 /* A replica of one group: its combiner, its lock, its position. */
 struct NrReplica
@@ -205,8 +223,9 @@ typedef struct NrBatch
 	uint32_t	grants;			/* for each, a physical number for each copy follows; padded to 8 bytes */
 	uint32_t	releases;		/* free extents that every copy lets go of */
 	uint32_t	claim;			/* taken from headroom for this batch */
-	uint32_t	reserved;
+	uint32_t	extent;			/* physical: of a prepared write, which lies there and not in the ring */
 	NrAtomic64	seq;			/* producer only: when the ring may reuse it */
+	uint64_t	horizon;		/* no lower order number comes behind it; 0: no order numbers */
 } NrBatch;
 
 /* Bytes of the grants behind a batch's header. */
@@ -218,7 +237,7 @@ nr_grant_bytes(const struct NrGroup *group, const NrBatch *batch)
 
 typedef struct NrBatchRequest
 {
-	uint32_t	session;
+	uint32_t	session;		/* NR_SESSION_NONE: nobody waits for an answer */
 	uint32_t	n;
 	uint32_t	bytes;
 	uint32_t	first_extent;	/* physical, on the producer's node; NR_NO_EXTENT: operations follow */
@@ -280,11 +299,15 @@ nr_bitmap_bytes(const NrGeometry *geo)
 	return NR_LINE_UP(sizeof(NrAtomic64) * (size_t) nr_bitmap_words(geo));
 }
 
-/* A group and, behind it, the bitmap of sessions that wait for its log. */
+/*
+ * A group and, behind it, the bitmap of sessions that wait for its log, that of
+ * sessions with an order number in flight, and lower bounds of these.
+ */
 static inline size_t
 nr_group_bytes(const NrGeometry *geo)
 {
-	return sizeof(struct NrGroup) + nr_bitmap_bytes(geo);
+	return sizeof(struct NrGroup) + 2 * nr_bitmap_bytes(geo) +
+		NR_LINE_UP(sizeof(NrAtomic64) * (size_t) geo->sessions);
 }
 
 static inline struct NrGroup *
@@ -297,6 +320,25 @@ static inline NrAtomic64 *
 nr_space_waiters(struct NrGroup *group)
 {
 	return (NrAtomic64 *) (group + 1);
+}
+
+static inline NrAtomic64 *
+nr_committers(const NrEngine *e, struct NrGroup *group)
+{
+	return nr_space_waiters(group) + nr_bitmap_bytes(&e->geo) / sizeof(NrAtomic64);
+}
+
+static inline NrAtomic64 *
+nr_order_bounds(const NrEngine *e, struct NrGroup *group)
+{
+	return nr_space_waiters(group) + 2 * (nr_bitmap_bytes(&e->geo) / sizeof(NrAtomic64));
+}
+
+/* The replica of a group that a session works on. */
+static inline uint32_t
+nr_home(const NrSession *s, uint32_t g)
+{
+	return s->replica < nr_group(s->engine, g)->replicas ? s->replica : 0;
 }
 
 static inline NrReaderLine *
@@ -384,7 +426,7 @@ nr_flip_words(const NrEngine *e, struct NrReplica *rep)
 static inline uint64_t
 nr_position(const struct NrReplica *rep)
 {
-	return nr_load64_acq(&rep->applied[nr_load32_acq(&rep->current)]);	/* edge A1, edge F2 */
+	return nr_load64_acq(&rep->applied[nr_load32_acq(&rep->current) & 1]);	/* edge A1, edge F2 */
 }
 
 static inline uint64_t

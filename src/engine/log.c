@@ -5,7 +5,8 @@
 #include "engine/log.h"
 
 #define slot_tag(word)			((uint32_t) ((word) >> 32))
-#define slot_replica(word)		((uint32_t) ((word) >> 24) & 0xff)
+#define slot_replica(word)		((uint32_t) ((word) >> 24) & 0x7f)
+#define slot_is_record(word)	(((word) >> 31) & 1)
 #define slot_line(word)			((uint32_t) (word) & (NR_RING_LINES_MAX - 1))
 
 static inline NrAtomic64 *
@@ -51,7 +52,7 @@ nr_log_head(NrEngine *e, uint32_t g)
 	uint64_t	old = nr_load64_acq(&group->head);	/* edge L2 */
 	uint64_t	min = UINT64_MAX;
 
-	for (uint32_t r = 0; r < e->geo.replicas; r++)
+	for (uint32_t r = 0; r < group->replicas; r++)
 	{
 		for (uint32_t c = 0; c < group->copies; c++)
 		{
@@ -98,12 +99,11 @@ nr_log_unclaim(NrEngine *e, uint32_t g)
 	nr_sub64_seq(&nr_group(e, g)->claimed, 1);	/* edge L2: gives room back, publishes nothing */
 }
 
-uint64_t
-nr_log_append(NrEngine *e, uint32_t g, uint32_t r, uint64_t pos)
+/* Append what lies at "place", the lower half of a slot's word. */
+static uint64_t
+append(NrEngine *e, uint32_t g, uint64_t place)
 {
 	struct NrGroup *group = nr_group(e, g);
-	uint64_t	ring = (uint64_t) group->log_extents << e->geo.extent_shift;
-	uint64_t	place = (uint64_t) r << 24 | (pos % ring) / NR_CACHE_LINE;
 	uint64_t	seq = nr_load64_acq(&group->tail);	/* edge L1 */
 
 	for (;;)
@@ -128,6 +128,21 @@ nr_log_append(NrEngine *e, uint32_t g, uint32_t r, uint64_t pos)
 			return seq;
 		seq = nr_load64_acq(&group->tail);	/* edge L1 */
 	}
+}
+
+uint64_t
+nr_log_append(NrEngine *e, uint32_t g, uint32_t r, uint64_t pos)
+{
+	uint64_t	ring = (uint64_t) nr_group(e, g)->log_extents << e->geo.extent_shift;
+
+	return append(e, g, (uint64_t) r << 24 | (pos % ring) / NR_CACHE_LINE);
+}
+
+uint64_t
+nr_log_append_record(NrEngine *e, uint32_t g, uint32_t r, uint32_t extent, uint32_t chunk)
+{
+	return append(e, g, (uint64_t) 1 << 31 | (uint64_t) r << 24 |
+				  (uint64_t) extent * NR_RECORD_CHUNKS | chunk);
 }
 
 uint64_t
@@ -164,7 +179,12 @@ nr_log_batch(NrEngine *e, uint32_t g, uint64_t seq)
 	struct NrGroup *group = nr_group(e, g);
 	uint64_t	word = nr_load64_acq(log_slot(e, group, seq));	/* edge L1 */
 	uint64_t	pos = (uint64_t) slot_line(word) * NR_CACHE_LINE;
-	uint32_t	extent = log_extent_list(e, group)[pos >> e->geo.extent_shift];
+	uint32_t	extent;
+
+	if (slot_is_record(word))
+		return nr_record_ptr(e, slot_replica(word), slot_line(word) / NR_RECORD_CHUNKS,
+							 slot_line(word) % NR_RECORD_CHUNKS);
+	extent = log_extent_list(e, group)[pos >> e->geo.extent_shift];
 
 	return (NrBatch *) (nr_physical(e, slot_replica(word), extent) +
 						(pos & (((uint64_t) 1 << e->geo.extent_shift) - 1)));

@@ -18,8 +18,12 @@
  * A combiner first claims room (a count, not a place: no one waits for it), then
  * takes requests; so a request is never taken that could not be appended.
  *
- * A slot's word: lap tag (32 bits) | replica (8) | place in that replica's ring
+ * A slot's word: lap tag (32 bits) | 0 | replica (7) | place in that replica's ring
  * in units of a line (24).  A word repeats after 2^32 laps.
+ *
+ * A prepared write (prepare.h) does not lie in the ring, which only a combiner may
+ * write and which would be held up by one that takes long to be appended.  Its batch
+ * is a record in an extent: lap tag | 1 | replica | extent (20) | chunk (4).
  *
  * RING.  log_extents extents of the producer's node; a batch does not cross from
  * one into the next.  Only the combiner of that replica moves its two ends.  A
@@ -35,6 +39,16 @@
 /* Largest ring, in lines, that a slot's word can address. */
 #define NR_RING_LINES_MAX	(1u << 24)
 
+/* An extent that holds records is divided into so many chunks; a record takes whole ones. */
+#define NR_RECORD_CHUNKS	16
+
+static inline NrBatch *
+nr_record_ptr(const NrEngine *e, uint32_t r, uint32_t extent, uint32_t chunk)
+{
+	return (NrBatch *) (nr_physical(e, r, extent) +
+						((size_t) chunk << e->geo.extent_shift) / NR_RECORD_CHUNKS);
+}
+
 /* Format the log of a new group; slots and list of extents in the log's first extent on node 0. */
 extern void nr_log_init(NrEngine *e, struct NrGroup *group, const uint32_t *extents);
 
@@ -47,6 +61,9 @@ extern void nr_log_unclaim(NrEngine *e, uint32_t g);
 
 /* Append a batch at ring position pos; consumes one claim; returns its sequence number. */
 extern uint64_t nr_log_append(NrEngine *e, uint32_t g, uint32_t r, uint64_t pos);
+
+/* The same for a record of replica r's node. */
+extern uint64_t nr_log_append_record(NrEngine *e, uint32_t g, uint32_t r, uint32_t extent, uint32_t chunk);
 
 /* Batches appended, so far. */
 extern uint64_t nr_log_tail(NrEngine *e, uint32_t g);

@@ -19,7 +19,7 @@ nr_pool_init(NrEngine *e)
 }
 
 uint32_t
-nr_pool_alloc(NrEngine *e, uint32_t g, uint32_t copies)
+nr_pool_alloc(NrEngine *e, uint32_t g, uint32_t refs)
 {
 	NrControl  *c = nr_control(e);
 	uint64_t	head = nr_load64_acq(&c->pool_head);	/* edge P1 */
@@ -43,7 +43,7 @@ nr_pool_alloc(NrEngine *e, uint32_t g, uint32_t copies)
 			NrPoolEntry *entry = nr_pool_entry(e, top - 1);
 
 			nr_store32_rlx(&entry->owner, g + 1);
-			nr_store32_rlx(&entry->refs, e->geo.replicas * copies);
+			nr_store32_rlx(&entry->refs, refs);
 			nr_add32_rlx(&c->pool_free, -1u);
 			return top - 1;
 		}
@@ -65,11 +65,23 @@ nr_pool_free(NrEngine *e, uint32_t extent)
 	nr_add32_rlx(&c->pool_free, 1);
 }
 
+uint32_t
+nr_pool_refs(NrEngine *e, uint32_t extent)
+{
+	return nr_load32_acq(&nr_pool_entry(e, extent)->refs);	/* edge P1 */
+}
+
 void
 nr_pool_unref(NrEngine *e, uint32_t extent)
 {
+	nr_pool_unref_many(e, extent, 1);
+}
+
+void
+nr_pool_unref_many(NrEngine *e, uint32_t extent, uint32_t refs)
+{
 	/* edge P1: what every copy did with the extent comes before its next use */
-	if (nr_sub32_seq(&nr_pool_entry(e, extent)->refs, 1) == 1)
+	if (refs > 0 && nr_sub32_seq(&nr_pool_entry(e, extent)->refs, refs) == refs)
 		nr_pool_free(e, extent);
 }
 

@@ -17,13 +17,17 @@
 extern void nr_pool_init(NrEngine *e);
 
 /*
- * An extent for group g, or NR_NO_EXTENT.  "copies": of how many in each replica
- * it waits to be let go by: 1 for memory of a copy, all of them for a payload.
+ * An extent for group g, or NR_NO_EXTENT.  "refs": how often it must be let go of:
+ * once by each replica for memory of a copy, by each copy for a payload.
  */
-extern uint32_t nr_pool_alloc(NrEngine *e, uint32_t g, uint32_t copies);
+extern uint32_t nr_pool_alloc(NrEngine *e, uint32_t g, uint32_t refs);
 
-/* One copy lets go. */
+/* How many there are. */
+extern uint32_t nr_pool_refs(NrEngine *e, uint32_t extent);
+
+/* Let go of one, of several. */
 extern void nr_pool_unref(NrEngine *e, uint32_t extent);
+extern void nr_pool_unref_many(NrEngine *e, uint32_t extent, uint32_t refs);
 
 /* All references at once: an extent that no replica has heard of. */
 extern void nr_pool_free(NrEngine *e, uint32_t extent);

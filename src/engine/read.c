@@ -19,11 +19,11 @@ catch_up(NrHandle *h, uint64_t need, bool cancellable)
 	bool		go_on = true;
 	uint32_t	holder;
 
-	if (nr_combiner_try(s, h->g, s->replica))
+	if (nr_combiner_try(s, h->g, h->r))
 	{
-		go_on = nr_replay(s, h->dispatch, h->g, s->replica,
+		go_on = nr_replay(s, h->dispatch, h->g, h->r,
 						  cancellable ? NR_CANCELLABLE : NR_PATIENT, false);
-		nr_combiner_unlock(s, h->g, s->replica);
+		nr_combiner_unlock(s, h->g, h->r);
 		return go_on;
 	}
 	for (uint32_t spins = s->engine->host->spins; spins > 0; spins--)
@@ -34,7 +34,7 @@ catch_up(NrHandle *h, uint64_t need, bool cancellable)
 	}
 	nr_bit_set(waiters, s->idx);	/* edge Z1 */
 	holder = nr_load32_seq(&rep->combiner); /* edge Z1 */
-	if (nr_load64_seq(&rep->applied[nr_load32_seq(&rep->current)]) < need && holder != 0)	/* edge A1, edge Z1 */
+	if (nr_load64_seq(&rep->applied[nr_load32_seq(&rep->current) & 1]) < need && holder != 0)	/* edge A1, edge Z1 */
 	{
 		nr_add64_rlx(&rep->reader_sleeps, 1);
 		go_on = nr_sleep(s, NR_WAIT_CATCH_UP, h->g, holder - 1, NR_POLL_US, cancellable);
@@ -84,12 +84,19 @@ enter_try(NrHandle *h, uint64_t need)
 	uint32_t	c = 0;
 
 	if (h->ncopies == 2)
-		c = nr_lr_enter(s->reader, rep, word);
-	else if (__builtin_expect(!nr_rw_reader_try(s->reader, rep, word), 0))
+	{
+		c = nr_lr_enter(h->reader, rep, word);
+		if (__builtin_expect(c > 1, 0))
+		{
+			nr_rw_reader_leave(h->reader);
+			return false;
+		}
+	}
+	else if (__builtin_expect(!nr_rw_reader_try(h->reader, rep, word), 0))
 		return false;
 	if (__builtin_expect(nr_load64_acq(&rep->applied[c]) < need, 0))	/* edge A1 */
 	{
-		nr_rw_reader_leave(s->reader);
+		nr_rw_reader_leave(h->reader);
 		return false;
 	}
 	h->copy = &h->copies[c];
@@ -109,6 +116,11 @@ enter_slow(NrHandle *h, uint64_t need, bool cancellable)
 	{
 		bool		go_on;
 
+		if (nr_group_retired(h))
+		{
+			status = NR_GONE;
+			break;
+		}
 		if (nr_position(rep) < need)
 			go_on = catch_up(h, need, cancellable);
 		else if (enter_try(h, need))
@@ -149,8 +161,8 @@ nr_enter(NrHandle *h, bool cancellable)
 		return NR_OK;
 	}
 
-	/* With one replica, what has completed is in the copy: no line to look at. */
-	if (s->engine->geo.replicas > 1)
+	/* Otherwise what has completed is in the copy: no line to look at. */
+	if (h->look)
 		need = nr_load64_acq(&h->group->completed); /* edge C1 */
 	if (__builtin_expect(enter_try(h, need), 1))
 	{
@@ -167,7 +179,7 @@ void
 nr_leave(NrHandle *h)
 {
 	if (--h->session->inside == 0)
-		nr_rw_reader_leave(h->session->reader);
+		nr_rw_reader_leave(h->reader);
 }
 
 NrStatus
@@ -199,7 +211,7 @@ nr_group_sync_replica(NrHandle *h, uint32_t r, bool cancellable)
 {
 	bool		synced = false;
 
-	if (r >= h->session->engine->geo.replicas)
+	if (r >= h->group->replicas)
 		return NR_BAD_CONFIG;
 	if (nr_combiner_lock(h->session, h->g, r, cancellable, false) == NR_LOCKED)
 	{
@@ -214,9 +226,10 @@ static NrStatus
 compare_copies(NrHandle *h, uint32_t *replica, const char **why)
 {
 	NrEngine   *e = h->session->engine;
+	bool		loaded = h->group->loading && nr_load64_rlx(&h->group->pending) > 0;
 	uint64_t	first = 0;
 
-	for (uint32_t i = 0; i < e->geo.replicas * h->ncopies; i++)
+	for (uint32_t i = 0; i < h->group->replicas * h->ncopies; i++)
 	{
 		NrCopy		copy;
 		uint64_t	sum;
@@ -227,7 +240,7 @@ compare_copies(NrHandle *h, uint32_t *replica, const char **why)
 		if (*why != NULL)
 			return NR_DIVERGED;
 		sum = h->dispatch->checksum(&copy);
-		if (i == 0)
+		if (i == 0 || loaded)	/* before the first publish one copy is ahead of the other */
 			first = sum;
 		else if (sum != first)
 		{
@@ -248,7 +261,7 @@ static NrLocked
 freeze(NrHandle *h, bool cancellable)
 {
 	NrSession  *s = h->session;
-	uint32_t	n = s->engine->geo.replicas;
+	uint32_t	n = h->group->replicas;
 	NrLocked	outcome = NR_LOCKED;
 	uint32_t	locked = 0;
 
@@ -277,7 +290,7 @@ nr_group_check(NrHandle *h, bool cancellable, uint32_t *replica, const char **wh
 	if (outcome == NR_LOCK_CANCELLED)
 		return NR_CANCELLED;
 	status = compare_copies(h, replica, why);
-	for (uint32_t r = s->engine->geo.replicas; r > 0; r--)
+	for (uint32_t r = h->group->replicas; r > 0; r--)
 		nr_combiner_unlock(s, h->g, r - 1);
 	return status;
 }

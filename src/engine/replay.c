@@ -19,6 +19,8 @@ typedef struct Replay
 	uint32_t	c;				/* number of the copy */
 	NrCopy		copy;
 	uint64_t	visible;		/* what comes before it has been answered and accounted for */
+	bool		second;			/* the other copy has had the operations already */
+	bool		ahead;			/* readers are let in later, when all replicas have come so far */
 } Replay;
 
 void
@@ -73,6 +75,19 @@ copy_release(Replay *p)
  */
 #define PREFETCH_AHEAD	8
 
+/* One operation into the copy: with one replica of two copies, left-right's absorb. */
+static inline NrStatus
+absorb(Replay *p, NrOpHeader *op, NrResponse *resp)
+{
+	const NrDispatch *d = p->dispatch;
+
+	if (__builtin_expect(d->absorb_first == NULL || p->group->copies != 2 || p->group->replicas != 1, 1))
+		return d->dispatch_mut(&p->copy, op, resp);
+	if (p->second && d->absorb_second != NULL)
+		return d->absorb_second(&p->copy, op, resp);
+	return d->absorb_first(&p->copy, op, resp);
+}
+
 /* Announce the operation at "at"; returns where the next one is. */
 static inline uint32_t
 announce(Replay *p, const char *ops, uint32_t at)
@@ -85,7 +100,7 @@ announce(Replay *p, const char *ops, uint32_t at)
 
 /* Apply operations that lie back to back; "slot" gets the answers, or is NULL. */
 static void
-apply_ops(Replay *p, const char *ops, uint32_t bytes, uint32_t *left, NrRequestSlot *slot,
+apply_ops(Replay *p, char *ops, uint32_t bytes, uint32_t *left, NrRequestSlot *slot,
 		  char *buffer)
 {
 	uint32_t	at = 0;
@@ -95,7 +110,7 @@ apply_ops(Replay *p, const char *ops, uint32_t bytes, uint32_t *left, NrRequestS
 		ahead = announce(p, ops, ahead);
 	while (at < bytes)
 	{
-		const NrOpHeader *op = (const NrOpHeader *) (ops + at);
+		NrOpHeader *op = (NrOpHeader *) (ops + at);
 		NrResponse	resp = {0};
 		NrStatus	status;
 		bool		last = --*left == 0;
@@ -103,11 +118,11 @@ apply_ops(Replay *p, const char *ops, uint32_t bytes, uint32_t *left, NrRequestS
 		if (slot != NULL && last)
 		{
 			resp.data = buffer;
-			resp.capacity = p->e->geo.session_buffer_bytes;
+			resp.capacity = buffer != NULL ? p->e->geo.session_buffer_bytes : 0;
 		}
 		if (ahead < bytes)
 			ahead = announce(p, ops, ahead);
-		status = p->dispatch->dispatch_mut(&p->copy, op, &resp);
+		status = absorb(p, op, &resp);
 		at += op->bytes;
 		if (slot == NULL)
 			continue;
@@ -128,13 +143,13 @@ apply_ops(Replay *p, const char *ops, uint32_t bytes, uint32_t *left, NrRequestS
 
 /* Apply one request of a batch that replica "producer" appended. */
 static void
-apply_request(Replay *p, const NrBatchRequest *req, uint32_t producer, uint64_t seq)
+apply_request(Replay *p, NrBatchRequest *req, uint32_t producer, uint64_t seq)
 {
 	NrRequestSlot *slot = NULL;
 	char	   *buffer = NULL;
 	uint32_t	left = req->n;
 
-	if (producer == p->r && seq >= p->visible)
+	if (producer == p->r && seq >= p->visible && req->session != NR_SESSION_NONE)
 	{
 		slot = nr_request_slot(p->e, p->r, req->session);
 		buffer = nr_session_buffer(p->e, p->r, req->session);
@@ -144,71 +159,91 @@ apply_request(Replay *p, const NrBatchRequest *req, uint32_t producer, uint64_t 
 	}
 	if (req->first_extent == NR_NO_EXTENT)
 	{
-		apply_ops(p, (const char *) (req + 1), req->bytes, &left, slot, buffer);
+		apply_ops(p, (char *) (req + 1), req->bytes, &left, slot, buffer);
 		return;
 	}
 	for (uint32_t x = req->first_extent; x != NR_NO_EXTENT;)
 	{
-		const NrPayload *payload = (const NrPayload *) nr_physical(p->e, producer, x);
+		NrPayload  *payload = (NrPayload *) nr_physical(p->e, producer, x);
 		uint32_t	next = payload->next;
 
-		apply_ops(p, (const char *) (payload + 1), payload->bytes, &left, slot, buffer);
+		apply_ops(p, (char *) (payload + 1), payload->bytes, &left, slot, buffer);
 		nr_pool_unref(p->e, x);
 		x = next;
 	}
 }
 
 /*
+ * The producer settles the account: what it claimed for this batch and did not
+ * use or could not release is headroom again, and so is what the operations
+ * freed.  So nothing gets lost: with no batch on its way, headroom is the number
+ * of free extents.
+ */
+static void
+settle(Replay *p, const NrBatch *batch, uint32_t free_before, uint32_t released)
+{
+	int64_t		back = (int64_t) batch->claim -
+		((int64_t) free_before - (int64_t) p->copy.table->free_count) +
+		(int64_t) (batch->releases - released);
+
+	if (back != 0)
+		nr_add64_rlx(&p->group->headroom, (uint64_t) back);
+	if (released > 0)
+	{
+		nr_sub32_seq(&p->group->mapped, released);	/* edge P1: room for grants in later batches */
+		nr_add64_rlx(&p->group->released, released);
+	}
+	if (batch->extent != NR_NO_EXTENT)
+	{
+		/* a prepared write; others are counted when they are appended */
+		nr_bump64(&p->rep->batches, 1);
+		nr_bump64(&p->rep->requests, batch->requests);
+		nr_bump64(&p->rep->ops, batch->ops);
+		nr_bump64(&p->rep->bytes, batch->bytes);
+	}
+}
+
+/*
  * Apply one batch: grants first, so that its own operations may use them, then
- * releases of what was surplus before it, then the requests.
+ * releases of what was surplus before it, then the requests.  A prepared write
+ * may be gone when this returns.
  */
 static void
 apply_batch(Replay *p, NrBatch *batch, uint64_t seq)
 {
 	NrExtentTable *t = p->copy.table;
 	const uint32_t *grants = (const uint32_t *) (batch + 1);
-	const char *at = (const char *) (batch + 1) + nr_grant_bytes(p->group, batch);
+	char	   *at = (char *) (batch + 1) + nr_grant_bytes(p->group, batch);
 	uint32_t	before;
 	uint32_t	released = 0;
 
+	p->second = seq < p->visible;
 	for (uint32_t i = 0; i < batch->grants; i++)
 		nr_copy_grant(&p->copy, grants[i * p->group->copies + p->c]);
 	while (released < batch->releases && copy_release(p))
 		released++;
 	before = t->free_count;
+	if (batch->horizon != 0)
+		p->dispatch->ordered(&p->copy, batch->horizon);
 	for (uint32_t i = 0; i < batch->requests; i++)
 	{
-		const NrBatchRequest *req = (const NrBatchRequest *) at;
+		NrBatchRequest *req = (NrBatchRequest *) at;
 
 		apply_request(p, req, batch->replica, seq);
 		at += sizeof(NrBatchRequest) +
 			(req->first_extent == NR_NO_EXTENT ? NR_OP_ALIGN(req->bytes) : 0);
 	}
-	if (seq < p->visible)
-		return;					/* the second of two copies: all else was done with the first */
-	nr_bump64(&p->rep->ops_applied, batch->ops);
-
-	/*
-	 * The producer settles the account: what it claimed for this batch and did
-	 * not use or could not release is headroom again, and so is what the
-	 * operations freed.  So nothing gets lost: with no batch on its way, headroom
-	 * is the number of free extents.
-	 */
-	if (batch->replica == p->r)
+	/* for the second of two copies all else was done with the first */
+	if (!p->second)
 	{
-		int64_t		back = (int64_t) batch->claim - ((int64_t) before - (int64_t) t->free_count) +
-			(int64_t) (batch->releases - released);
-
-		if (back != 0)
-			nr_add64_rlx(&p->group->headroom, (uint64_t) back);
-		if (released > 0)
-		{
-			nr_sub32_seq(&p->group->mapped, released);	/* edge P1: room for grants in later batches */
-			nr_add64_rlx(&p->group->released, released);
-		}
+		nr_bump64(&p->rep->ops_applied, batch->ops);
+		if (batch->replica == p->r)
+			settle(p, batch, before, released);
+		else if (nr_home(p->s, p->g) != p->r)
+			nr_bump64(&p->rep->helped, 1);
 	}
-	else if (p->s->replica != p->r)
-		nr_bump64(&p->rep->helped, 1);
+	if (batch->extent != NR_NO_EXTENT)
+		nr_pool_unref(p->e, batch->extent);
 }
 
 /* Hand out the responses of an own batch. */
@@ -231,8 +266,8 @@ deliver(Replay *p, const NrBatch *batch)
 	}
 }
 
-static void
-advance_completed(struct NrGroup *group, uint64_t seq)
+void
+nr_advance_completed(struct NrGroup *group, uint64_t seq)
 {
 	uint64_t	old = nr_load64_acq(&group->completed); /* edge C1 */
 
@@ -257,7 +292,7 @@ apply_step(Replay *p, uint64_t seq, uint64_t upto, NrBatch **own)
 
 		NR_POINT("batch_apply");
 		bytes += batch->bytes;
-		if (batch->replica == p->r && seq >= p->visible)
+		if (batch->replica == p->r && seq >= p->visible && batch->extent == NR_NO_EXTENT)
 			*own = batch;
 		apply_batch(p, batch, seq);
 		seq++;
@@ -268,8 +303,11 @@ apply_step(Replay *p, uint64_t seq, uint64_t upto, NrBatch **own)
 	 * Before any reader can see them, whoever produced them: what one read has
 	 * seen, a later one on another replica must see too.
 	 */
-	advance_completed(p->group, seq);
-	NR_POINT("batch_complete");
+	if (!p->ahead)
+	{
+		nr_advance_completed(p->group, seq);
+		NR_POINT("batch_complete");
+	}
 
 	/* From here on another replica's batch may be overwritten; our own not, its ring is ours. */
 	nr_xchg64_seq(&p->rep->applied[p->c], seq); /* edge A1, edge L2, edge Z1 */
@@ -310,6 +348,38 @@ replay_one(Replay *p, uint64_t upto, NrPatience patience)
 }
 
 /*
+ * The idle copy becomes what the current one is: that was loaded before the
+ * first publish, without the log.  Extents were granted to both, so the same
+ * logical numbers are mapped; where a number is not, both words are 0, and where
+ * it is, at most one of them is.
+ */
+static void
+sync_copies(Replay *p)
+{
+	NrCopy	   *to = &p->copy;
+	NrCopy		from;
+	NrExtentTable *t;
+	uint32_t	capacity;
+	size_t		root_at = nr_extent_table_bytes(to->table->capacity);
+
+	nr_copy_view(p->e, p->g, p->r, 1 - p->c, &from);
+	t = from.table;
+	capacity = t->capacity;
+	to->table->unused_head = t->unused_head;
+	to->table->free_head = t->free_head;
+	to->table->free_count = t->free_count;
+	to->table->mapped_count = t->mapped_count;
+	memcpy(to->table->words + capacity, t->words + capacity, sizeof(uint32_t) * capacity);
+	memcpy((char *) to->table + root_at, (char *) t + root_at, nr_extent_bytes(to) - root_at);
+	for (uint32_t x = 1; x < capacity; x++)
+		if (to->map[x] != 0 || from.map[x] != 0)
+			memcpy(nr_extent_ptr(to, x), nr_extent_ptr(&from, x), nr_extent_bytes(to));
+	if (p->dispatch->sync_with != NULL)
+		p->dispatch->sync_with(to, &from);
+	p->group->unsynced = false;
+}
+
+/*
  * Two copies: bring the idle one up to date and flip.  Its first batches are
  * those that the current one has had already.  "both": then the other one too.
  */
@@ -318,18 +388,20 @@ replay_two(Replay *p, uint64_t upto, NrPatience patience, bool both)
 {
 	for (;;)
 	{
-		uint32_t	current = nr_load32_rlx(&p->rep->current);
+		uint32_t	current = nr_load32_rlx(&p->rep->current) & 1;
 		uint64_t	seq;
 		NrBatch    *own = NULL;
 
 		p->c = 1 - current;
 		p->visible = nr_load64_rlx(&p->rep->applied[current]);
 		seq = nr_load64_rlx(&p->rep->applied[p->c]);
-		if (p->visible >= upto && (!both || seq >= upto))
+		if (p->visible >= upto && (!both || (seq >= upto && !p->group->unsynced)))
 			return true;
 		if (!nr_lr_drain(p->s, p->g, p->r, patience))
 			return false;
 		nr_copy_view(p->e, p->g, p->r, p->c, &p->copy);
+		if (p->group->unsynced)
+			sync_copies(p);
 		while (seq < upto && own == NULL)
 			seq = apply_step(p, seq, upto, &own);
 		if (seq > p->visible)
@@ -354,4 +426,67 @@ nr_replay(NrSession *s, const NrDispatch *dispatch, uint32_t g, uint32_t r,
 	if (p.group->copies == 1)
 		return replay_one(&p, upto, patience);
 	return replay_two(&p, upto, patience, both);
+}
+
+void
+nr_replay_all(NrSession *s, const NrDispatch *dispatch, uint32_t g)
+{
+	NrEngine   *e = s->engine;
+	struct NrGroup *group = nr_group(e, g);
+	uint64_t	upto = nr_log_tail(e, g);
+
+	for (uint32_t r = 0; r < group->replicas; r++)
+	{
+		struct NrReplica *rep = nr_replica(e, g, r);
+		uint32_t	current = nr_load32_rlx(&rep->current); /* all combiner locks are ours */
+		Replay		p = {.s = s,.e = e,.dispatch = dispatch,.group = group,.rep = rep,.g = g,.r = r,
+		.c = 1 - current,.visible = nr_load64_rlx(&rep->applied[current]),.ahead = true};
+		uint64_t	seq = nr_load64_rlx(&rep->applied[p.c]);
+		NrBatch    *own;
+
+		nr_copy_view(e, g, r, p.c, &p.copy);
+		while (seq < upto)
+			seq = apply_step(&p, seq, upto, &own);
+	}
+	nr_advance_completed(group, upto);
+	NR_POINT("batch_complete");
+	for (uint32_t r = 0; r < group->replicas; r++)
+	{
+		nr_lr_flip(s, g, r);
+		nr_wake_all(e, nr_waiters(e, nr_replica(e, g, r)));
+	}
+	if (nr_load32_seq(&group->space_waiting) != 0)	/* edge Z1 */
+		nr_wake_all(e, nr_space_waiters(group));
+}
+
+void
+nr_apply_idle(NrSession *s, const NrDispatch *dispatch, uint32_t g, const NrBatch *batch,
+			  void *ops, size_t bytes, uint32_t n, NrResult *result)
+{
+	Replay		p = {.s = s,.e = s->engine,.dispatch = dispatch,.group = nr_group(s->engine, g),
+	.rep = nr_replica(s->engine, g, 0),.g = g};
+	const uint32_t *grants = (const uint32_t *) (batch + 1);
+	NrRequestSlot answers = {.status = NR_OK};
+	uint32_t	before;
+	NrCopy		other;
+
+	p.c = 1 - nr_load32_rlx(&p.rep->current);	/* only the combiner lock's holder changes it */
+	nr_copy_view(p.e, g, 0, p.c, &p.copy);
+	nr_copy_view(p.e, g, 0, 1 - p.c, &other);
+	for (uint32_t i = 0; i < batch->grants; i++)
+	{
+		/* readers of the other one look at numbers that are in use only */
+		nr_copy_grant(&p.copy, grants[i * 2 + p.c]);
+		nr_copy_grant(&other, grants[i * 2 + 1 - p.c]);
+	}
+	before = p.copy.table->free_count;
+	apply_ops(&p, ops, (uint32_t) bytes, &n, &answers, NULL);
+	nr_add64_rlx(&p.group->headroom,
+				 (uint64_t) ((int64_t) batch->claim -
+							 ((int64_t) before - (int64_t) p.copy.table->free_count)));
+	result->status = (NrStatus) answers.status;
+	result->done = answers.done;
+	result->flagged = answers.flagged;
+	result->last.flag = answers.last_flag != 0;
+	result->last.length = 0;
 }

@@ -32,4 +32,23 @@ extern void nr_copy_grant(NrCopy *copy, uint32_t physical);
 extern bool nr_replay(NrSession *s, const NrDispatch *dispatch, uint32_t g, uint32_t r,
 					  NrPatience patience, bool both);
 
+/*
+ * Two copies, with all combiner locks, when both copies of all replicas were at the
+ * tail and drained before something was appended (nr_own_idle_copies): apply it
+ * everywhere, and only then let readers see it.  So a read on one replica does not wait while
+ * it is applied to another.  Waits for nobody.
+ */
+extern void nr_replay_all(NrSession *s, const NrDispatch *dispatch, uint32_t g);
+
+/*
+ * With the combiner lock, before the first publish of a group that has one replica of
+ * two copies: apply operations to the copy that nobody reads, without the log.
+ * "batch" carries grants and claim.  They may be amended.
+ */
+extern void nr_apply_idle(NrSession *s, const NrDispatch *dispatch, uint32_t g, const NrBatch *batch,
+						  void *ops, size_t bytes, uint32_t n, NrResult *result);
+
+/* Reads that begin from now on see everything before this position. */
+extern void nr_advance_completed(struct NrGroup *group, uint64_t seq);
+
 #endif							/* NR_REPLAY_H */

@@ -6,7 +6,7 @@
  * sessions are scanned.  Registering changes no state that a combiner holds in
  * its hands (fault W2): a session without a pending bit does not exist for it.
  */
-#include "engine/combine.h"
+#include "engine/space.h"
 
 NrStatus
 nr_session_register(NrEngine *e, uint32_t replica, uint32_t owner_pid, uint64_t owner_data,
@@ -34,40 +34,57 @@ nr_session_register(NrEngine *e, uint32_t replica, uint32_t owner_pid, uint64_t 
 		s->idx = i;
 		s->replica = replica;
 		s->shared = shared;
-		s->reader = nr_reader_line(e, replica, i);
-		s->slot = nr_request_slot(e, replica, i);
-		s->buffer = nr_session_buffer(e, replica, i);
-		/* request numbers go on where the slot's last owner stopped: they must not repeat soon */
-		s->request_no = (uint32_t) (nr_load64_rlx(&s->slot->state) >> 32);
-		/* and so do entries: a writer may still have the last owner's in its notes */
+		/* entries go on where the last owner stopped: a writer may still have one in its notes */
 		s->entries = nr_load32_rlx(&shared->entries);
 		return NR_OK;
 	}
 	return NR_NO_SESSION;
 }
 
+/* Nobody may work on a request of ours any more. */
+static void
+settle_request(NrSession *s, uint32_t r)
+{
+	NrEngine   *e = s->engine;
+	NrRequestSlot *slot = nr_request_slot(e, r, s->idx);
+	uint64_t	word = nr_load64_acq(&slot->state); /* edge Q2 */
+
+	if (nr_req_phase(word) == NR_REQ_PENDING && nr_request_withdraw(s, nr_req_group(word)))
+		nr_payload_free(e, r, nr_load32_rlx(&slot->first_extent));
+	else if (nr_req_phase(word) != NR_REQ_FREE)
+	{
+		while (nr_req_phase(nr_load64_acq(&slot->state)) != NR_REQ_DONE)	/* edge Q2 */
+			(void) nr_sleep(s, NR_WAIT_RESPONSE, nr_req_group(word), NR_SESSION_NONE,
+							NR_RW_POLL_US, false);
+	}
+	nr_store64_rlx(&slot->state, nr_req_word(nr_req_no(word), 0, NR_REQ_FREE));
+}
+
+static void
+forget_bits(NrSession *s, uint32_t g, uint32_t r)
+{
+	struct NrReplica *rep = nr_replica(s->engine, g, r);
+
+	nr_bit_clear(nr_readers(s->engine, rep), s->idx);
+	nr_bit_clear(nr_waiters(s->engine, rep), s->idx);
+}
+
 void
 nr_session_unregister(NrSession *s)
 {
 	NrEngine   *e = s->engine;
-	uint64_t	word = nr_load64_acq(&s->slot->state);	/* edge Q2 */
 
-	if (nr_req_phase(word) == NR_REQ_PENDING && nr_request_withdraw(s, nr_req_group(word)))
-		nr_payload_free(s, nr_load32_rlx(&s->slot->first_extent));
-	else if (nr_req_phase(word) != NR_REQ_FREE)
-	{
-		while (nr_req_phase(nr_load64_acq(&s->slot->state)) != NR_REQ_DONE) /* edge Q2 */
-			(void) nr_sleep(s, NR_WAIT_RESPONSE, nr_req_group(word), NR_SESSION_NONE,
-							NR_RW_POLL_US, false);
-	}
-	nr_store64_rlx(&s->slot->state, nr_req_word(s->request_no, 0, NR_REQ_FREE));
+	settle_request(s, s->replica);
+	if (s->replica != 0)
+		settle_request(s, 0);	/* groups that have only one replica */
 
 	for (uint32_t g = 0; g < e->geo.groups; g++)
 	{
 		if (!nr_group_exists(e, g))
 			continue;
-		nr_bit_clear(nr_readers(e, nr_replica(e, g, s->replica)), s->idx);
-		nr_bit_clear(nr_waiters(e, nr_replica(e, g, s->replica)), s->idx);
+		/* wherever it may have been: how many replicas the group has is not ours to look at */
+		forget_bits(s, g, s->replica);
+		forget_bits(s, g, 0);
 	}
 	nr_store32_rlx(&s->shared->owner_pid, 0);
 	nr_store32_rlx(&s->shared->entries, s->entries);

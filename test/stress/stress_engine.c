@@ -400,7 +400,7 @@ churn(Worker *w, uint64_t *random)
 	for (uint64_t i = th_random(random) % 100; i > 0; i--)
 		w->errors += toy_call_push(&h, i, 5, &result) != NR_OK;
 	nr_group_detach(&h);
-	nr_group_destroy(th_engine(th, 1), G_CHURN);
+	nr_group_destroy(th_engine(th, 1), G_CHURN, NULL);
 }
 
 static void
@@ -440,7 +440,7 @@ play_round(Worker *workers, uint32_t threads, uint64_t seed, Totals *totals)
 	final_reads(&workers[threads], totals);
 	check_histories(workers, threads + 1, totals);
 	for (uint32_t g = 0; g < G_COUNT; g++)
-		nr_group_destroy(th_engine(round.th, g), g);
+		nr_group_destroy(th_engine(round.th, g), g, NULL);
 	totals->leaked += toy_pool_free(th_engine(round.th, 0)) != round.th->geo.extents;
 	if (totals->not_linearizable + totals->bad_seqs + totals->different + totals->leaked >
 		before.not_linearizable + before.bad_seqs + before.different + before.leaked)

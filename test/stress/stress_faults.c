@@ -33,7 +33,7 @@ close_all(Th *th, uint32_t n)
 	tap_ok(toy_check(&actor[0].handle), "the replicas are equal");
 	for (uint32_t i = 0; i < n; i++)
 		actor_close(&actor[i]);
-	nr_group_destroy(th_engine(th, 0), 0);
+	nr_group_destroy(th_engine(th, 0), 0, NULL);
 	th_free(th);
 }
 

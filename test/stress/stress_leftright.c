@@ -40,7 +40,7 @@ close_all(Th *th, uint32_t n)
 	tap_ok(toy_check(&actor[0].handle), "the copies are equal");
 	for (uint32_t i = 0; i < n; i++)
 		actor_close(&actor[i]);
-	nr_group_destroy(th_engine(th, 0), 0);
+	nr_group_destroy(th_engine(th, 0), 0, NULL);
 	tap_ok(toy_pool_free(th_engine(th, 0)) == th->geo.extents, "every extent came back");
 	th_free(th);
 }
@@ -128,7 +128,7 @@ test_stopped_reader(void)
 static void
 test_other_replicas(void)
 {
-	Th		   *th = actor_engine(2, 2, 16, 8, 0);
+	Th		   *th = actor_engine(2, 2, 16, 4, 0);
 	uint64_t	tail;
 
 	open_all(th, 6, 2);			/* 0, 2, 4 on replica 0; 1, 3, 5 on replica 1 */
@@ -149,7 +149,7 @@ test_other_replicas(void)
 	actor_start(&actor[1], ACTOR_ADD_ROW, 50, true);
 	actor_until(&actor[1], NR_WAIT_LOG_SPACE);
 	tail = toy_group_info(th_engine(th, 0), 0).tail;
-	tap_ok(tail - toy_group_info(th_engine(th, 0), 0).head == 8, "a writer on replica 1 goes on until the log is full");
+	tap_ok(tail - toy_group_info(th_engine(th, 0), 0).head == 4, "a writer on replica 1 goes on until the log is full");
 	tap_ok(reads_freely(3, 50, tail), "and is read there");
 	th_cancel(th, actor[1].session.idx);
 	actor_join(&actor[1]);
@@ -317,7 +317,7 @@ without_idle_lines(bool (*job) (NrSession *, NrHandle *), NrSession *s, NrHandle
 	{
 		signal(SIGSEGV, SIG_DFL);
 		signal(SIGBUS, SIG_DFL);
-		forbid(idle[0].reader + 1, idle[W12_IDLE - 1].reader);
+		forbid(idle_handle[0].reader + 1, idle_handle[W12_IDLE - 1].reader);
 		_exit(job(s, h) ? 0 : 2);
 	}
 	waitpid(child, &status, 0);
@@ -438,7 +438,7 @@ round_at_speed(uint64_t seed, uint64_t *wrong, uint64_t *waits)
 	*wrong += toy_call_get(&actor[0].handle, 0) != WRITERS * times || !toy_check(&actor[0].handle);
 	for (uint32_t i = 0; i < WRITERS; i++)
 		actor_close(&actor[i]);
-	nr_group_destroy(th_engine(th, 0), 0);
+	nr_group_destroy(th_engine(th, 0), 0, NULL);
 	*wrong += toy_pool_free(th_engine(th, 0)) != th->geo.extents;
 	if (*wrong > sum)
 		printf("# round with seed %llu: replicas %u, spins %u\n", (unsigned long long) seed, replicas, th->host.spins);

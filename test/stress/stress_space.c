@@ -298,8 +298,8 @@ play(uint32_t replicas, uint32_t copies, double seconds, uint64_t seed)
 		tap_ok(gi.extents_used <= gi.extents_max, "group %u kept its quota", g);
 	}
 	leave(&w[THREADS]);
-	nr_group_destroy(th_engine(sp.th, 0), 0);
-	nr_group_destroy(th_engine(sp.th, 0), 1);
+	nr_group_destroy(th_engine(sp.th, 0), 0, NULL);
+	nr_group_destroy(th_engine(sp.th, 0), 1, NULL);
 	tap_ok(toy_pool_free(th_engine(sp.th, 0)) == sp.th->geo.extents, "every extent came back");
 	th_free(sp.th);
 }

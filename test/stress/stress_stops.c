@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "actor.h"
+#include "engine/layout.h"
 #include "tap.h"
 
 static Actor actor[ACTORS_MAX];
@@ -28,7 +29,7 @@ close_all(Th *th, uint32_t n)
 	tap_ok(toy_check(&actor[0].handle), "the replicas are equal");
 	for (uint32_t i = 0; i < n; i++)
 		actor_close(&actor[i]);
-	nr_group_destroy(th_engine(th, 0), 0);
+	nr_group_destroy(th_engine(th, 0), 0, NULL);
 	th_free(th);
 }
 
@@ -134,6 +135,7 @@ test_w7(void)
 	static NrSession s[IDLE];
 	static NrHandle h[IDLE];
 	Th		   *th = actor_engine(1, 1, IDLE + 200, 0, 0);
+	NrEngine   *e = th_engine(th, 0);
 	NrSession	writer;
 	NrHandle	wh;
 	int			status = -1;
@@ -154,9 +156,9 @@ test_w7(void)
 	{
 		signal(SIGSEGV, SIG_DFL);
 		signal(SIGBUS, SIG_DFL);
-		forbid(s[0].slot, s[IDLE - 1].slot);
-		forbid(s[0].buffer, s[IDLE - 1].buffer);
-		forbid(s[0].reader, s[IDLE / 2 - 1].reader);
+		forbid(nr_request_slot(e, 0, s[0].idx), nr_request_slot(e, 0, s[IDLE - 1].idx));
+		forbid(nr_session_buffer(e, 0, s[0].idx), nr_session_buffer(e, 0, s[IDLE - 1].idx));
+		forbid(nr_reader_line(e, 0, s[0].idx), nr_reader_line(e, 0, s[IDLE / 2 - 1].idx));
 		for (int i = 0; i < 100; i++)
 			if (toy_call_add(&wh, 0, 1, NULL, NULL) != NR_OK || toy_call_get(&wh, 0) != (uint64_t) i + 1)
 				_exit(2);
@@ -174,7 +176,7 @@ test_w7(void)
 	{
 		signal(SIGSEGV, SIG_DFL);
 		signal(SIGBUS, SIG_DFL);
-		forbid(s[0].reader, s[IDLE - 1].reader);
+		forbid(nr_reader_line(e, 0, s[0].idx), nr_reader_line(e, 0, s[IDLE - 1].idx));
 		for (int i = 0; i < 100; i++)
 			if (toy_call_add(&wh, 0, 1, NULL, NULL) != NR_OK)
 				_exit(2);

@@ -27,6 +27,33 @@ extern void seats_open(Seats *b, NrGeometry geo, uint32_t n, const NrGroupConfig
 extern bool seats_close(Seats *b);
 
 /*
+ * What group 0 holds and has promised, for a comparison: a write that comes to
+ * nothing must leave it as it was.
+ */
+typedef struct SeatsBooks
+{
+	uint64_t	headroom;
+	uint64_t	promised;		/* slots of the log */
+	uint64_t	granted;
+	uint64_t	pending;
+	uint32_t	mapped;
+	uint32_t	pool_free;
+	uint32_t	committers;		/* sessions with an order number in flight */
+	uint32_t	locked;			/* combiner locks */
+} SeatsBooks;
+
+extern SeatsBooks seats_books(Seats *b);
+
+/* Are they what they were?  Says what is not. */
+extern bool seats_same(Seats *b, SeatsBooks before);
+
+/*
+ * With nothing on its way: are headroom and mapped what each copy has, and is the
+ * rest of the pool free but for one extent that prepared writes share?
+ */
+extern bool seats_settled(Seats *b);
+
+/*
  * A host without clock, for tests that are one thread: a wait returns at once,
  * after having called "on_wait", whose answer it gives (none: go on).
  */

@@ -18,45 +18,52 @@ static Seats b;
 
 /* ---- requests by hand ---- */
 
+/* Of the session's last request. */
+static uint32_t
+number(uint32_t i)
+{
+	return nr_req_no(nr_load64_rlx(&b.h[i].slot->state));
+}
+
 /* A request for one addition to counter 0, padded to be of this many bytes. */
 static void
 post(uint32_t i, size_t bytes)
 {
-	NrSession  *s = &b.s[i];
+	NrHandle   *h = &b.h[i];
 
 	if (bytes <= TOY_ADD_BYTES)
-		bytes = toy_add(s->buffer, 0, 1);
+		bytes = toy_add(h->buffer, 0, 1);
 	else
 	{
-		NrOpHeader *op = (NrOpHeader *) s->buffer;
+		NrOpHeader *op = (NrOpHeader *) h->buffer;
 
 		toy_sum(op, bytes - sizeof(NrOpHeader), 0);
 		*(unsigned char *) (op + 1) = 1;
 	}
-	nr_store32_rlx(&s->slot->bytes, (uint32_t) bytes);
-	nr_store32_rlx(&s->slot->first_extent, NR_NO_EXTENT);
-	nr_store32_rlx(&s->slot->n, 1);
-	nr_xchg64_seq(&s->slot->state, nr_req_word(++s->request_no, G, NR_REQ_PENDING));
-	nr_bit_set(nr_pending(b.e, nr_replica(b.e, G, s->replica)), s->idx);
+	nr_store32_rlx(&h->slot->bytes, (uint32_t) bytes);
+	nr_store32_rlx(&h->slot->first_extent, NR_NO_EXTENT);
+	nr_store32_rlx(&h->slot->n, 1);
+	nr_xchg64_seq(&h->slot->state, nr_req_word(number(i) + 1, G, NR_REQ_PENDING));
+	nr_bit_set(nr_pending(b.e, h->replica), h->session->idx);
 }
 
 static uint32_t
 phase(uint32_t i)
 {
-	return nr_req_phase(nr_load64_rlx(&b.s[i].slot->state));
+	return nr_req_phase(nr_load64_rlx(&b.h[i].slot->state));
 }
 
 /* The counter's value that the request of session i was answered. */
 static uint64_t
 answer(uint32_t i)
 {
-	return phase(i) == NR_REQ_DONE && b.s[i].slot->last_length == 8 ? *(uint64_t *) b.s[i].buffer : 0;
+	return phase(i) == NR_REQ_DONE && b.h[i].slot->last_length == 8 ? *(uint64_t *) b.h[i].buffer : 0;
 }
 
 static void
 set_free(uint32_t i)
 {
-	nr_store64_rlx(&b.s[i].slot->state, nr_req_word(b.s[i].request_no, 0, NR_REQ_FREE));
+	nr_store64_rlx(&b.h[i].slot->state, nr_req_word(number(i), 0, NR_REQ_FREE));
 }
 
 static void
@@ -271,7 +278,7 @@ withdraw_0_ask_more(void)
 static void
 sleep_0(void)
 {
-	nr_or64_seq(&b.s[0].slot->state, NR_REQ_SLEEPING);
+	nr_or64_seq(&b.h[0].slot->state, NR_REQ_SLEEPING);
 }
 
 static bool taken_seen;
@@ -341,9 +348,9 @@ test_lock(void)
 	post(1, 0);					/* pends, and does not sleep yet */
 	post(2, 0);
 	post(3, 0);
-	nr_or64_seq(&b.s[2].slot->state, NR_REQ_SLEEPING);
-	nr_or64_seq(&b.s[3].slot->state, NR_REQ_SLEEPING);
-	nr_store64_rlx(&b.s[2].slot->state, nr_req_word(1, G + 1, NR_REQ_PENDING | NR_REQ_SLEEPING));
+	nr_or64_seq(&b.h[2].slot->state, NR_REQ_SLEEPING);
+	nr_or64_seq(&b.h[3].slot->state, NR_REQ_SLEEPING);
+	nr_store64_rlx(&b.h[2].slot->state, nr_req_word(1, G + 1, NR_REQ_PENDING | NR_REQ_SLEEPING));
 	nr_bit_set(nr_pending(b.e, b.h[0].replica), 4);
 	script_begin(b.th, NULL);
 	nr_combiner_unlock(&b.s[0], G, 0);
@@ -360,8 +367,8 @@ test_lock(void)
 
 	post(1, 0);
 	post(3, 0);
-	nr_or64_seq(&b.s[1].slot->state, NR_REQ_SLEEPING);
-	nr_or64_seq(&b.s[3].slot->state, NR_REQ_SLEEPING);
+	nr_or64_seq(&b.h[1].slot->state, NR_REQ_SLEEPING);
+	nr_or64_seq(&b.h[3].slot->state, NR_REQ_SLEEPING);
 	nr_combiner_handoff(&b.s[0], G, 0);
 	nr_request_withdraw(&b.s[1], G);
 	tap_ok(script.woken[1] == 1 && script.woken[3] == 2, "who was woken to combine and gives up passes it on");

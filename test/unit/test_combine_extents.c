@@ -191,7 +191,7 @@ test_quota(void)
 	tap_ok(full.extents_used == config.extents_max && pushed == 5 * 512,
 		   "the whole quota can be used (%u extents, %u values)", full.extents_used, (unsigned) pushed);
 	tap_ok(toy_check(&h[0]), "the replicas are equal");
-	nr_group_destroy(th_engine(th, 0), 0);
+	nr_group_destroy(th_engine(th, 0), 0, NULL);
 	tap_ok(toy_pool_free(th_engine(th, 0)) == geo.extents, "all extents are back");
 	th_free(th);
 }
@@ -268,8 +268,8 @@ test_shared_pool(void)
 		after += 50;
 	tap_ok(after > 10 * 512, "after the first is cleared, the other goes on (%u values)", (unsigned) after);
 	tap_ok(toy_check(&a[0]) && toy_check(&b[0]), "the replicas are equal");
-	nr_group_destroy(th_engine(th, 0), 0);
-	nr_group_destroy(th_engine(th, 1), 1);
+	nr_group_destroy(th_engine(th, 0), 0, NULL);
+	nr_group_destroy(th_engine(th, 1), 1, NULL);
 	tap_ok(toy_pool_free(th_engine(th, 1)) == geo.extents, "all extents are back");
 	th_free(th);
 }

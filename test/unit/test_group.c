@@ -37,7 +37,7 @@ test_cycles(void)
 			generation = toy_group_info(th_engine(th, 0), 0).generation;
 		}
 		nr_group_detach(&h);
-		nr_group_destroy(th_engine(th, i), g);
+		nr_group_destroy(th_engine(th, i), g, NULL);
 		leaks += toy_pool_free(th_engine(th, 0)) != geo.extents;
 	}
 	tap_ok(bad == 0, "3000 groups made, used and destroyed");
@@ -68,7 +68,7 @@ test_names(void)
 		   "another structure is refused");
 	tap_ok(nr_group_attach(&s, 2, &toy_counter_dispatch, &h) == NR_OK, "its own is not");
 	nr_group_detach(&h);
-	nr_group_destroy(th_engine(th, 1), 2);
+	nr_group_destroy(th_engine(th, 1), 2, NULL);
 	tap_ok(nr_group_attach(&s, 2, &toy_counter_dispatch, &h) == NR_GONE, "destroyed: gone");
 	nr_session_unregister(&s);
 	th_free(th);
@@ -94,7 +94,7 @@ test_no_space_create(void)
 	tap_ok(toy_pool_free(th_engine(th, 0)) == before && !nr_group_exists(th_engine(th, 0), g),
 		   "and nothing was taken");
 	while (g-- > 0)
-		nr_group_destroy(th_engine(th, 0), g);
+		nr_group_destroy(th_engine(th, 0), g, NULL);
 	tap_ok(toy_pool_free(th_engine(th, 0)) == geo.extents, "all extents are back");
 	th_free(th);
 }
@@ -154,7 +154,7 @@ test_slots(void)
 	{
 		even &= make(WITH(log_slots, slots)) == NR_OK &&
 			toy_group_info(th_engine(th1, 0), 0).log_slots == slots;
-		nr_group_destroy(th_engine(th1, 0), 0);
+		nr_group_destroy(th_engine(th1, 0), 0, NULL);
 	}
 	tap_ok(even, "powers of two are taken");
 	for (uint32_t shift = 9; shift < 32; shift++)
@@ -181,7 +181,7 @@ test_root(void)
 		if (make(WITH(extents_max, n)) == NR_OK)
 		{
 			largest = n;
-			nr_group_destroy(th_engine(th1, 0), 0);
+			nr_group_destroy(th_engine(th1, 0), 0, NULL);
 		}
 	tap_ok(largest > 100 && nr_extent_table_bytes(largest) + sizeof(uint64_t) * 257 <= 4096 &&
 		   nr_extent_table_bytes(largest + 1) + sizeof(uint64_t) * 257 > 4096,
@@ -227,7 +227,7 @@ test_made_anew(void)
 	nr_bit_set(nr_pending(b.e, b.h[1].replica), 1);
 	nr_bit_set(nr_space_waiters(b.h[0].group), 1);
 	old = b.h[0];
-	nr_group_destroy(b.e, 0);
+	nr_group_destroy(b.e, 0, NULL);
 	config.extents_max = 3;
 	th_create(b.th, 0, &config, &toy_counter_dispatch);
 	gi = toy_group_info(b.e, 0);

@@ -71,11 +71,11 @@ test_replica_numbers(void)
 		   ri.helped == 1 && ri.bytes == 5 * TOY_PUSH_BYTES, "batches, requests, operations");
 	tap_ok(ri.ring_used_bytes >= ri.bytes && ri.ring_used_bytes < 4096, "the ring");
 	nr_combiner_try(&b.s[1], 0, 1);
-	nr_rw_reader_try(b.s[0].reader, b.h[0].replica, nr_inside_word(1, 0));
+	nr_rw_reader_try(b.h[0].reader, b.h[0].replica, nr_inside_word(1, 0));
 	tap_ok(!nr_rw_writer_enter(&b.s[1], 0, 0, NR_IMPATIENT), "a reader stays inside");
 	tap_ok(toy_replica_info(b.e, 0, 0).blocking_reader == 0 && toy_replica_info(b.e, 0, 1).combiner == 1,
 		   "who is in the way, who combines");
-	nr_rw_reader_leave(b.s[0].reader);
+	nr_rw_reader_leave(b.h[0].reader);
 	tap_ok(toy_replica_info(b.e, 0, 0).blocking_reader == NR_SESSION_NONE, "it has left: not any more");
 	nr_combiner_unlock(&b.s[1], 0, 1);
 	b.h[0].hits = 3;
@@ -103,7 +103,7 @@ test_no_group(void)
 	nr_replica_info(b.e, 3, 1, &ri);
 	tap_ok(ri.applied == 0 && ri.combiner == NR_SESSION_NONE && ri.blocking_reader == NR_SESSION_NONE,
 		   "nor of its replicas");
-	nr_group_destroy(b.e, 0);
+	nr_group_destroy(b.e, 0, NULL);
 	gi = toy_group_info(b.e, 0);
 	tap_ok(!gi.exists && gi.extents_used == 0, "a destroyed one is gone");
 	tap_ok(seats_close(&b), "all extents are back");

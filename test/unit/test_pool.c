@@ -18,13 +18,13 @@ takes_all(NrEngine *e, uint32_t g, uint32_t n)
 
 	for (uint32_t i = 0; i < n; i++)
 	{
-		uint32_t	x = nr_pool_alloc(e, g, 1);
+		uint32_t	x = nr_pool_alloc(e, g, 7);
 
 		if (x >= EXTENTS || seen[x])
 			return false;
 		seen[x] = true;
 		ok &= nr_load32_rlx(&nr_pool_entry(e, x)->owner) == g + 1 &&
-			nr_load32_rlx(&nr_pool_entry(e, x)->refs) == e->geo.replicas;
+			nr_load32_rlx(&nr_pool_entry(e, x)->refs) == 7 && nr_pool_refs(e, x) == 7;
 	}
 	return ok && nr_pool_alloc(e, g, 1) == NR_NO_EXTENT && toy_pool_free(e) == 0;
 }
@@ -61,8 +61,8 @@ test_refs(void)
 	NrGeometry	geo = th_geometry(3);
 	Th		   *th = th_new(&geo, 1, 0);
 	NrEngine   *e = th_engine(th, 0);
-	uint32_t	x = nr_pool_alloc(e, 0, 1);
-	uint32_t	y = nr_pool_alloc(e, 0, 1);
+	uint32_t	x = nr_pool_alloc(e, 0, 3);
+	uint32_t	y = nr_pool_alloc(e, 0, 3);
 
 	nr_pool_unref(e, x);
 	nr_pool_unref(e, x);
@@ -72,8 +72,15 @@ test_refs(void)
 	nr_pool_unref(e, x);
 	tap_ok(toy_pool_free(e) == EXTENTS - 1 && nr_load32_rlx(&nr_pool_entry(e, x)->owner) == 0,
 		   "let go by the third, it is free");
-	tap_ok(nr_pool_alloc(e, 5, 1) == x && nr_load32_rlx(&nr_pool_entry(e, x)->refs) == 3,
-		   "given out again, it has all references");
+	tap_ok(nr_pool_alloc(e, 5, 2) == x && nr_pool_refs(e, x) == 2, "given out again, it has as many as it was asked for");
+	nr_pool_unref_many(e, x, 0);
+	nr_pool_unref(e, x);
+	nr_pool_unref(e, x);
+	tap_ok(nr_pool_alloc(e, 5, 40) == x, "or for other purposes");
+	nr_pool_unref_many(e, x, 39);
+	tap_ok(nr_pool_refs(e, x) == 1 && toy_pool_free(e) == EXTENTS - 2, "several may be let go of at once");
+	nr_pool_unref_many(e, x, 1);
+	tap_ok(toy_pool_free(e) == EXTENTS - 1 && nr_pool_alloc(e, 5, 3) == x, "the last of them frees it");
 	nr_pool_free(e, y);
 	tap_ok(toy_pool_free(e) == EXTENTS - 1, "free takes what references are left");
 	th_free(th);

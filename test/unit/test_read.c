@@ -110,7 +110,7 @@ open_seats(void)
 static bool
 outside(uint32_t i)
 {
-	return b.s[i].inside == 0 && nr_load64_rlx(&b.s[i].reader->inside) == 0 &&
+	return b.s[i].inside == 0 && nr_load64_rlx(&b.h[i].reader->inside) == 0 &&
 		!(nr_load64_rlx(&nr_waiters(b.e, nr_replica(b.e, 0, b.s[i].replica))[0]) & NR_BIT(i));
 }
 
@@ -118,12 +118,12 @@ static void
 test_nested(void)
 {
 	open_seats();
-	tap_ok(nr_enter(&b.h[1], true) == NR_OK && nr_inside_group(nr_load64_rlx(&b.s[1].reader->inside)) == 1, "inside");
+	tap_ok(nr_enter(&b.h[1], true) == NR_OK && nr_inside_group(nr_load64_rlx(&b.h[1].reader->inside)) == 1, "inside");
 	for (int i = 0; i < 3; i++)
 		nr_enter(&b.h[1], true);
 	for (int i = 0; i < 3; i++)
 		nr_leave(&b.h[1]);
-	tap_ok(nr_inside_group(nr_load64_rlx(&b.s[1].reader->inside)) == 1, "still, after as many leaves as nested enters");
+	tap_ok(nr_inside_group(nr_load64_rlx(&b.h[1].reader->inside)) == 1, "still, after as many leaves as nested enters");
 	toy_call_add(&b.h[0], 0, 1, NULL, NULL);
 	script_begin(b.th, script_give_up);
 	tap_ok(nr_enter(&b.h[1], true) == NR_OK && script.waits == 0 && toy_call_get(&b.h[1], 0) == 0,
@@ -243,7 +243,7 @@ let_go_eleventh(NrSession *session, NrWaitReason why, long timeout_us, bool canc
 	if (script.waits == 11)
 	{
 		nr_store32_rlx(&rep->combiner, 0);
-		nr_rw_reader_leave(b.s[3].reader);
+		nr_rw_reader_leave(b.h[3].reader);
 	}
 	return look_at_locks(session, why, timeout_us, cancellable);
 }
@@ -269,7 +269,7 @@ test_check_gives_up(void)
 		   "when the combiner is done, the check is made");
 
 	toy_call_add(&b.h[0], 0, 1, NULL, NULL);
-	nr_rw_reader_try(b.s[3].reader, rep, nr_inside_word(1, 0));
+	nr_rw_reader_try(b.h[3].reader, rep, nr_inside_word(1, 0));
 	script_begin(b.th, look_at_locks);
 	locks_held = 0;
 	tap_ok(nr_group_check(&b.h[0], true, &replica, &why) == NR_CANCELLED && locks_held == 0 &&
@@ -277,10 +277,10 @@ test_check_gives_up(void)
 	script_begin(b.th, let_go_eleventh);
 	tap_ok(nr_group_check(&b.h[0], true, &replica, &why) == NR_OK, "when it has left, the check is made");
 	tap_ok(nr_load64_rlx(&rep->applied[0]) == 3 && held_by(0) == 0, "all are at the tail, no lock is held");
-	nr_rw_reader_try(b.s[3].reader, rep, nr_inside_word(1, 0));
+	nr_rw_reader_try(b.h[3].reader, rep, nr_inside_word(1, 0));
 	tap_ok(nr_group_check(&b.h[0], true, &replica, &why) == NR_OK,
 		   "a reader inside a replica at the tail is in nobody's way");
-	nr_rw_reader_leave(b.s[3].reader);
+	nr_rw_reader_leave(b.h[3].reader);
 	seats_close(&b);
 }
 

@@ -55,7 +55,7 @@ test_stack_random(void)
 	}
 	tap_ok(bad == 0, "a stack over three replicas does what an array does");
 	tap_ok(toy_check(&h[0]), "the replicas are equal");
-	nr_group_destroy(th_engine(th, 0), 0);
+	nr_group_destroy(th_engine(th, 0), 0, NULL);
 	tap_ok(toy_pool_free(th_engine(th, 0)) == geo.extents, "all extents are back");
 	th_free(th);
 }
@@ -143,7 +143,7 @@ test_answers(void)
 		   "another replica's requests are not replayed before they must be");
 	nr_group_sync(&b.h[1], false);
 	tap_ok(toy_replica_info(b.e, 0, 1).ops_applied == 7 && toy_replica_info(b.e, 0, 1).helped == 0 &&
-		   b.s[1].slot->seq == 0, "then they are counted, and nobody is answered there");
+		   b.h[1].slot->seq == 0, "then they are counted, and nobody is answered there");
 	tap_ok(seats_close(&b), "all extents are back");
 }
 
@@ -231,7 +231,7 @@ enter_after_first(const char *point)
 {
 	count_sections(point);
 	if (strcmp(point, "batch_complete") == 0 && sections == 1)
-		nr_xchg64_seq(&b.s[3].reader->inside, nr_inside_word(1, 0));
+		nr_xchg64_seq(&b.h[3].reader->inside, nr_inside_word(1, 0));
 }
 
 static void
@@ -243,17 +243,17 @@ test_reader_stays(void)
 	for (uint32_t i = 0; i < 250; i++)
 		toy_call_sum(&b.h[0], 512 - sizeof(NrOpHeader), 1, NULL);
 	nr_combiner_try(&b.s[0], 0, 1);
-	nr_xchg64_seq(&b.s[3].reader->inside, nr_inside_word(1, 0));
+	nr_xchg64_seq(&b.h[3].reader->inside, nr_inside_word(1, 0));
 	tap_ok(!nr_replay(&b.s[0], &toy_counter_dispatch, 0, 1, NR_IMPATIENT, false) &&
 		   nr_load64_rlx(&b.h[1].replica->applied[0]) == 0, "who is impatient does nothing while a reader is inside");
-	nr_store64_rlx(&b.s[3].reader->inside, 0);
+	nr_store64_rlx(&b.h[3].reader->inside, 0);
 	sections = 0;
 	nr_test_point_hook = enter_after_first;
 	tap_ok(!nr_replay(&b.s[0], &toy_counter_dispatch, 0, 1, NR_IMPATIENT, false), "one comes in after the first section");
 	nr_test_point_hook = NULL;
 	applied = nr_load64_rlx(&b.h[1].replica->applied[0]);
 	tap_ok(applied > 0 && applied < 250, "what was applied stands (%u batches)", (unsigned) applied);
-	nr_store64_rlx(&b.s[3].reader->inside, 0);
+	nr_store64_rlx(&b.h[3].reader->inside, 0);
 	tap_ok(nr_replay(&b.s[0], &toy_counter_dispatch, 0, 1, NR_IMPATIENT, false) &&
 		   nr_load64_rlx(&b.h[1].replica->applied[0]) == 250, "when it has left, the rest is");
 	nr_combiner_unlock(&b.s[0], 0, 1);

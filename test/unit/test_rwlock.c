@@ -27,14 +27,14 @@ open_seats(uint32_t replicas, uint32_t sessions)
 static bool
 reader_try(uint32_t i)
 {
-	return nr_rw_reader_try(b.s[i].reader, nr_replica(b.e, G, b.s[i].replica),
+	return nr_rw_reader_try(b.h[i].reader, nr_replica(b.e, G, b.s[i].replica),
 							nr_inside_word(++b.s[i].entries, G));
 }
 
 static uint32_t
 inside(uint32_t i)
 {
-	return nr_inside_group(nr_load64_rlx(&b.s[i].reader->inside));
+	return nr_inside_group(nr_load64_rlx(&b.h[i].reader->inside));
 }
 
 static void
@@ -47,10 +47,10 @@ test_exclusion(void)
 		   "an impatient writer gives up without a sleep");
 	tap_ok(nr_load32_rlx(&rep->writer) == 0 && nr_load32_rlx(&rep->blocking_reader) == 0 + 1,
 		   "it left no flag, but the name of who was in its way");
-	nr_rw_reader_leave(b.s[0].reader);
+	nr_rw_reader_leave(b.h[0].reader);
 	tap_ok(!nr_rw_writer_enter(&b.s[2], G, 0, NR_IMPATIENT) &&
 		   nr_load32_rlx(&rep->blocking_reader) == 128 + 1, "the last word of the bitmap counts, too");
-	nr_rw_reader_leave(b.s[128].reader);
+	nr_rw_reader_leave(b.h[128].reader);
 	tap_ok(nr_rw_writer_enter(&b.s[2], G, 0, NR_IMPATIENT) && nr_load32_rlx(&rep->writer) == 1 &&
 		   nr_load32_rlx(&rep->blocking_reader) == 0, "all have left: it is in");
 	tap_ok(!reader_try(0) && inside(0) == 0, "a reader does not get in now, and leaves no trace");
@@ -61,8 +61,8 @@ test_exclusion(void)
 	tap_ok(script.wakes == 2 && script.woken[4] == 1 && script.woken[129] == 1,
 		   "leaving, the writer wakes who waits");
 	tap_ok(reader_try(0), "and readers get in");
-	nr_rw_reader_leave(b.s[0].reader);
-	nr_rw_reader_leave(b.s[1].reader);
+	nr_rw_reader_leave(b.h[0].reader);
+	nr_rw_reader_leave(b.h[1].reader);
 	nr_bit_clear(nr_waiters(b.e, rep), 4);
 	nr_bit_clear(nr_waiters(b.e, rep), 129);
 	seats_close(&b);
@@ -73,20 +73,20 @@ test_not_in_the_way(void)
 {
 	open_seats(2, 4);
 	script_begin(b.th, NULL);
-	nr_xchg64_seq(&b.s[0].reader->inside, nr_inside_word(1, 5));	/* in another group */
+	nr_xchg64_seq(&b.h[0].reader->inside, nr_inside_word(1, 5));	/* in another group */
 	tap_ok(nr_rw_writer_enter(&b.s[2], G, 0, NR_IMPATIENT), "a reader of another group is not waited for");
 	nr_rw_writer_leave(&b.s[2], G, 0);
-	nr_store64_rlx(&b.s[0].reader->inside, 0);
+	nr_store64_rlx(&b.h[0].reader->inside, 0);
 	reader_try(1);
 	tap_ok(nr_rw_writer_enter(&b.s[2], G, 0, NR_IMPATIENT), "nor one of another replica");
 	nr_rw_writer_leave(&b.s[2], G, 0);
 	tap_ok(!nr_rw_writer_enter(&b.s[2], G, 1, NR_IMPATIENT), "a writer may come from another replica");
-	nr_rw_reader_leave(b.s[1].reader);
+	nr_rw_reader_leave(b.h[1].reader);
 	nr_group_detach(&b.h[0]);
-	nr_xchg64_seq(&b.s[0].reader->inside, nr_inside_word(2, G));
+	nr_xchg64_seq(&b.h[0].reader->inside, nr_inside_word(2, G));
 	tap_ok(nr_rw_writer_enter(&b.s[2], G, 0, NR_IMPATIENT), "who has detached is not looked at");
 	nr_rw_writer_leave(&b.s[2], G, 0);
-	nr_store64_rlx(&b.s[0].reader->inside, 0);
+	nr_store64_rlx(&b.h[0].reader->inside, 0);
 	th_attach(&b.s[0], G, &toy_counter_dispatch, &b.h[0]);
 	seats_close(&b);
 }
@@ -102,7 +102,7 @@ leave_third(NrSession *session, NrWaitReason why, long timeout_us, bool cancella
 	(void) cancellable;
 	nr_session_info(session->engine, session->idx, &shown);
 	if (why == NR_WAIT_READERS && timeout_us > 0 && script.waits == 3)
-		nr_rw_reader_leave(b.s[0].reader);
+		nr_rw_reader_leave(b.h[0].reader);
 	return false;
 }
 
@@ -151,7 +151,7 @@ starved_gets_in(NrSession *session, NrWaitReason why, long timeout_us, bool canc
 	if (script.waits == 1 && reader_try(1))
 		nr_sub32_seq(&rep->starved, 1);
 	if (script.waits == 3)
-		nr_rw_reader_leave(b.s[1].reader);
+		nr_rw_reader_leave(b.h[1].reader);
 	return true;
 }
 
@@ -221,7 +221,7 @@ read_pair(void *arg)
 		}
 		p->torn += pair[0] != pair[1];
 		p->rounds++;
-		nr_rw_reader_leave(b.s[p->i].reader);
+		nr_rw_reader_leave(b.h[p->i].reader);
 	}
 	return NULL;
 }

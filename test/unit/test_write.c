@@ -194,7 +194,7 @@ test_no_operations(void)
 	toy_sum(ops + TOY_ADD_BYTES, TOY_ADD_BYTES + 8 - sizeof(NrOpHeader), 0);
 	tap_ok(nr_execute_mut(h, ops, 2 * TOY_ADD_BYTES, 2, false, &res) == NR_BAD_OP,
 		   "so is a last operation that ends past the end");
-	tap_ok(toy_group_info(seats.e, 0).tail == 0 && nr_load64_rlx(&seats.s[0].slot->state) == 0,
+	tap_ok(toy_group_info(seats.e, 0).tail == 0 && nr_load64_rlx(&seats.h[0].slot->state) == 0,
 		   "nothing of this was asked for");
 	tap_ok(seats_close(&seats), "all extents are back");
 }
@@ -207,7 +207,7 @@ static bool chain_sane;
 static void
 look_at_chain(const char *point)
 {
-	NrRequestSlot *slot = seats.s[0].slot;
+	NrRequestSlot *slot = seats.h[0].slot;
 	size_t		room = nr_op_bytes_max(&seats.e->geo);
 	uint32_t	x = nr_load32_rlx(&slot->first_extent);
 
@@ -340,7 +340,7 @@ test_cancelled(void)
 		   script.waits_for[NR_WAIT_RESPONSE] == 1, "a request that nobody took is given up");
 	tap_ok(toy_pool_free(seats.e) == before, "its extents are back");
 	tap_ok(nr_load64_rlx(&nr_pending(seats.e, seats.h[0].replica)[0]) == 0 &&
-		   nr_req_phase(nr_load64_rlx(&seats.s[0].slot->state)) == NR_REQ_FREE &&
+		   nr_req_phase(nr_load64_rlx(&seats.h[0].slot->state)) == NR_REQ_FREE &&
 		   toy_replica_info(seats.e, 0, 0).withdrawn == 1, "nothing of it pends");
 	nr_store32_rlx(&nr_replica(seats.e, 0, 0)->combiner, 0);
 	tap_ok(toy_call_add(&seats.h[0], 0, 1, &value, NULL) == NR_OK && value == 1, "it never happened");

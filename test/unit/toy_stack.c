@@ -139,6 +139,15 @@ stack_need(const NrCopyConfig *config, uint32_t n, uint64_t bytes)
 	return n / per_extent + 1;
 }
 
+/* Pushes may find the last extent full, whatever was pushed and popped before. */
+static uint32_t
+stack_need_ops(const NrCopyConfig *config, const void *ops, size_t bytes, uint32_t n, bool ordered)
+{
+	(void) ops;
+	(void) ordered;
+	return stack_need(config, n, bytes);
+}
+
 static uint64_t
 stack_checksum(const NrCopy *copy)
 {
@@ -173,6 +182,7 @@ const NrDispatch toy_stack_dispatch = {
 	.dispatch = stack_dispatch,
 	.dispatch_mut = stack_mut,
 	.need = stack_need,
+	.need_ops = stack_need_ops,
 	.checksum = stack_checksum,
 	.verify = stack_verify,
 };

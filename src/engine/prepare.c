@@ -1,0 +1,410 @@
+/*
+ * prepare.c
+ *		Prepared writes: get everything first, append later; contract in engine.h.
+ *
+ * A prepared write is a batch of one request that nobody waits for.  Its record
+ * lies in an extent that the group's sessions share and not in the ring of a replica:
+ * rings are written under the combiner lock, and freed in the order in
+ * which they were written, so one write that takes long to be appended would hold
+ * up all.  Of the log it holds a claim: a count, not a place (log.h).
+ *
+ * Sessions share the extent, chunk by chunk, so that small records do not take one
+ * each while replicas lag.  It has as many references for each chunk as there are
+ * copies that are to apply a record: so the last one that needs any of it frees it,
+ * whoever opened it.  Those of chunks that nobody has taken yet belong to the word
+ * in which the group notes the open extent, and to who takes it from there.
+ */
+#include "engine/grant.h"
+#include "engine/leftright.h"
+#include "engine/order.h"
+#include "engine/prepare.h"
+
+#define NR_CLAIM_TRIES	200		/* times NR_SPACE_POLL_US that others' claims are waited for */
+
+/* ---- records ---- */
+
+/* group->records: tag << 32 | extent + 1 << 8 | its first free chunk; without extent: 0 in the lower half. */
+#define records_chunk(word)		((uint32_t) (word) & 0xff)
+#define records_extent(word)	(((uint32_t) (word) >> 8) - 1)
+#define records_word(old, extent, chunk) \
+	((((old) >> 32) + 1) << 32 | (uint64_t) ((extent) + 1) << 8 | (chunk))
+#define records_none(word)		((uint32_t) (word) == 0)
+
+static void
+unref_chunks(NrHandle *h, uint32_t extent, uint32_t chunks)
+{
+	nr_pool_unref_many(h->session->engine, extent, chunks * h->group->replicas * h->group->copies);
+}
+
+/* If nobody needs any of the open extent, it goes back to the pool. */
+static void
+records_close(NrHandle *h)
+{
+	struct NrGroup *group = h->group;
+	uint64_t	word = nr_load64_acq(&group->records);	/* edge M1 */
+	uint32_t	chunks = NR_RECORD_CHUNKS - records_chunk(word);
+
+	if (!records_none(word) &&
+		nr_pool_refs(h->session->engine, records_extent(word)) == chunks * group->replicas * group->copies &&
+		nr_cas64_seq(&group->records, &word, ((word >> 32) + 1) << 32)) /* edge M1 */
+		unref_chunks(h, records_extent(word), chunks);
+}
+
+/* Room for a record of so many bytes, with a reference for each copy. */
+static bool
+record_alloc(NrHandle *h, size_t bytes, NrPrepared *p)
+{
+	NrEngine   *e = h->session->engine;
+	struct NrGroup *group = h->group;
+	size_t		chunk_bytes = ((size_t) 1 << e->geo.extent_shift) / NR_RECORD_CHUNKS;
+	uint32_t	chunks = (uint32_t) ((bytes + chunk_bytes - 1) / chunk_bytes);
+	uint64_t	word = nr_load64_acq(&group->records);	/* edge M1 */
+
+	if (bytes > (size_t) 1 << e->geo.extent_shift)
+		return false;
+	for (;;)
+	{
+		uint32_t	chunk = records_chunk(word);
+		uint32_t	extent;
+
+		NR_POINT("record_room");
+		if (!records_none(word) && chunk + chunks <= NR_RECORD_CHUNKS)
+		{
+			extent = records_extent(word);
+			if (!nr_cas64_seq(&group->records, &word, records_word(word, extent, chunk + chunks)))	/* edge M1 */
+				continue;
+		}
+		else
+		{
+			/* a new one; what is left of the old one nobody will take */
+			extent = nr_pool_alloc(e, h->g, NR_RECORD_CHUNKS * group->replicas * group->copies);
+			if (extent == NR_NO_EXTENT)
+				return false;
+			if (!nr_cas64_seq(&group->records, &word, records_word(word, extent, chunks)))	/* edge M1 */
+			{
+				nr_pool_free(e, extent);
+				continue;
+			}
+			if (!records_none(word))
+				unref_chunks(h, records_extent(word), NR_RECORD_CHUNKS - chunk);
+			chunk = 0;
+		}
+		unref_chunks(h, extent, chunks - 1);	/* one for each copy is left */
+		p->extent = extent;
+		p->chunk = chunk;
+		p->batch = nr_record_ptr(e, p->replica, extent, chunk);
+		return true;
+	}
+}
+
+static void
+record_free(NrHandle *h, NrPrepared *p)
+{
+	unref_chunks(h, p->extent, 1);
+	p->batch = NULL;
+	records_close(h);
+}
+
+/* ---- two copies: everything that COMMIT would have to wait for ---- */
+
+void
+nr_disown_idle_copies(NrHandle *h)
+{
+	for (uint32_t r = h->group->replicas; r > 0; r--)
+		nr_combiner_unlock(h->session, h->g, r - 1);
+}
+
+NrStatus
+nr_own_idle_copies(NrHandle *h, uint32_t flags, bool cancellable)
+{
+	NrSession  *s = h->session;
+	bool		wait = !(flags & NR_PREPARE_TRY);
+	NrPatience	patience = !wait ? NR_IMPATIENT : cancellable ? NR_CANCELLABLE : NR_PATIENT;
+	uint32_t	locked = 0;
+	bool		owned;
+
+	while (locked < h->group->replicas &&
+		   (wait ? nr_combiner_lock(s, h->g, locked, cancellable, false) == NR_LOCKED :
+			nr_combiner_try(s, h->g, locked)))
+		locked++;
+	owned = locked == h->group->replicas;
+	/* first what readers see: none of them may need a lock that we hold while we wait for another replica's */
+	for (uint32_t r = 0; owned && r < h->group->replicas; r++)
+		owned = nr_replay(s, h->dispatch, h->g, r, patience, false);
+	for (uint32_t r = 0; owned && r < h->group->replicas; r++)
+		owned = nr_replay(s, h->dispatch, h->g, r, patience, true) &&
+			nr_lr_drain(s, h->g, r, patience);
+	if (owned)
+		return NR_OK;
+	while (locked > 0)
+		nr_combiner_unlock(s, h->g, --locked);
+	return wait ? NR_CANCELLED : NR_BUSY;
+}
+
+/* ---- prepare ---- */
+
+/* Room for one batch in the log. */
+static NrStatus
+claim_slot(NrHandle *h, uint32_t flags, bool cancellable)
+{
+	NrSession  *s = h->session;
+
+	while (!nr_log_claim(s->engine, h->g))
+	{
+		NrFull		full = {.head = nr_log_head(s->engine, h->g),.slots = true};
+
+		if (h->group->copies == 1)	/* with two, all are at the tail */
+			nr_let_go(h);
+		if (nr_log_claim(s->engine, h->g))
+			return NR_OK;
+		if (flags & NR_PREPARE_TRY)
+			return NR_BUSY;
+		if (!nr_wait_for_space(h, &full, cancellable))
+			return NR_CANCELLED;
+	}
+	return NR_OK;
+}
+
+/* The record with its grants, for a claim of the whole need. */
+static NrStatus
+fill_record(NrHandle *h, const NrPrepareOps *ops, bool inline_ops, NrPrepared *p)
+{
+	NrEngine   *e = h->session->engine;
+	struct NrGroup *group = h->group;
+	size_t		extent = (size_t) 1 << e->geo.extent_shift;
+	size_t		tail = sizeof(NrBatchRequest) + (inline_ops ? NR_OP_ALIGN(ops->bytes) : 0);
+	size_t		per_grant = group->copies * sizeof(uint32_t);
+	uint32_t	grants_max = ops->need;
+	NrBatchRequest *req;
+
+	if (grants_max > (extent - sizeof(NrBatch) - tail - 8) / per_grant)
+		grants_max = (uint32_t) ((extent - sizeof(NrBatch) - tail - 8) / per_grant);
+	if (!record_alloc(h, sizeof(NrBatch) + NR_OP_ALIGN(grants_max * per_grant) + tail, p))
+		return NR_NO_SPACE;
+	if (!nr_grant_all(e, h->g, p->batch, ops->need, grants_max))
+	{
+		record_free(h, p);
+		return NR_NO_SPACE;
+	}
+	p->batch->bytes = (uint32_t) (sizeof(NrBatch) + nr_grant_bytes(group, p->batch) + tail);
+	p->batch->replica = p->replica;
+	p->batch->requests = 1;
+	p->batch->ops = ops->n;
+	p->batch->extent = p->extent;
+	p->batch->horizon = 0;
+	nr_store64_rlx(&p->batch->seq, UINT64_MAX); /* nobody looks: it is not in a ring */
+	req = (NrBatchRequest *) ((char *) (p->batch + 1) + nr_grant_bytes(group, p->batch));
+	req->session = NR_SESSION_NONE;
+	req->n = ops->n;
+	req->bytes = (uint32_t) ops->bytes;
+	req->first_extent = ops->ops == NULL ? ops->chain : NR_NO_EXTENT;
+	req->word = 0;
+	p->payload = NR_NO_EXTENT;
+	if (inline_ops)
+		memcpy(req + 1, ops->ops, ops->bytes);
+	else if (ops->ops != NULL)
+	{
+		uint32_t	end;
+
+		if (nr_payload_place(e, h->g, p->replica, ops->ops, ops->bytes, &p->payload, &end) != NR_OK)
+		{
+			nr_grant_undo(e, h->g, p->batch);
+			record_free(h, p);
+			return NR_NO_SPACE;
+		}
+		req->first_extent = p->payload;
+	}
+	return NR_OK;
+}
+
+/*
+ * Memory for all of it.  What others have claimed comes back when they have
+ * appended; so they are waited for, a while: one of them may be held up for long.
+ */
+static NrStatus
+claim_memory(NrHandle *h, const NrPrepareOps *ops, uint32_t flags, bool cancellable, NrPrepared *p)
+{
+	NrSession  *s = h->session;
+	bool		inline_ops = ops->ops != NULL && ops->bytes <= s->engine->geo.session_buffer_bytes;
+
+	for (int tries = 0;; tries++)
+	{
+		NrStatus	status = fill_record(h, ops, inline_ops, p);
+
+		if (status != NR_NO_SPACE)
+			return status;
+		if (tries == 0 && h->group->copies == 1)
+		{
+			nr_let_go(h);
+			continue;
+		}
+		if ((flags & NR_PREPARE_TRY) || tries >= NR_CLAIM_TRIES ||
+			ops->need >= h->group->config.extents_max ||
+			nr_load64_rlx(&h->group->claimed) - nr_load64_rlx(&h->group->tail) <= 1)
+			return NR_NO_SPACE;
+		if (!nr_sleep(s, NR_WAIT_LOG_SPACE, h->g, NR_SESSION_NONE, NR_SPACE_POLL_US, cancellable))
+			return NR_CANCELLED;
+	}
+}
+
+/* Write the number into all operations. */
+static void
+number_ops(NrHandle *h, NrPrepared *p)
+{
+	NrBatchRequest *req = (NrBatchRequest *) ((char *) (p->batch + 1) +
+											  nr_grant_bytes(h->group, p->batch));
+	uint32_t	extent = req->first_extent;
+	char	   *ops = (char *) (req + 1);
+	uint32_t	bytes = req->bytes;
+
+	for (;;)
+	{
+		if (extent != NR_NO_EXTENT)
+		{
+			NrPayload  *payload = (NrPayload *) nr_physical(h->session->engine, p->replica, extent);
+
+			ops = (char *) (payload + 1);
+			bytes = payload->bytes;
+			extent = payload->next;
+		}
+		for (uint32_t at = 0; at < bytes; at += ((NrOpHeader *) (ops + at))->bytes)
+			((NrOpHeader *) (ops + at))->order_seq = p->order_seq;
+		if (extent == NR_NO_EXTENT)
+			return;
+	}
+}
+
+NrStatus
+nr_prepare_ops(NrHandle *h, const NrPrepareOps *ops, uint32_t flags, bool cancellable, NrPrepared *p)
+{
+	NrSession  *s = h->session;
+	bool		two = h->group->copies == 2;
+	NrStatus	status = NR_OK;
+
+	memset(p, 0, sizeof(*p));
+	p->replica = ops->ops != NULL ? h->r : 0;	/* a chain is everybody's */
+	if (two)
+		status = nr_own_idle_copies(h, flags, cancellable);
+	if (status != NR_OK)
+		return status;
+	if (two)
+		h->group->loading = false;	/* and only then: others prepare at the same time */
+	status = claim_slot(h, flags, cancellable);
+	if (status == NR_OK)
+	{
+		status = claim_memory(h, ops, flags, cancellable, p);
+		if (status != NR_OK)
+			nr_log_give_back(s->engine, h->g);
+	}
+	if (status != NR_OK)
+	{
+		if (two)
+			nr_disown_idle_copies(h);
+		return status;
+	}
+	p->locked = two;
+	if (flags & NR_PREPARE_ORDERED)
+	{
+		p->order_seq = nr_order_draw(s, h->g);
+		number_ops(h, p);
+	}
+	NR_POINT("prepared");
+	return NR_OK;
+}
+
+NrStatus
+nr_prepare(NrHandle *h, const void *ops, size_t bytes, uint32_t n, uint32_t flags, bool cancellable,
+		   NrPrepared *p)
+{
+	struct NrGroup *group = h->group;
+	NrPrepareOps what = {.ops = ops,.chain = NR_NO_EXTENT,.bytes = bytes,.n = n};
+	bool		ordered = (flags & NR_PREPARE_ORDERED) != 0;
+	NrStatus	status;
+
+	memset(p, 0, sizeof(*p));
+	if (h->dispatch->need_ops == NULL || (ordered && h->dispatch->ordered == NULL) ||
+		group->config.lazy != (group->copies == 1))
+		return NR_BAD_CONFIG;
+	if (nr_load64_rlx(&group->pending) != 0)
+		return NR_BAD_CONFIG;	/* what was appended must not be overtaken */
+	if (bytes > group->config.batch_bytes_max)
+		return NR_TOO_LARGE;
+	status = nr_check_ops(h->session->engine, ops, bytes, n);
+	if (status != NR_OK)
+		return status;
+	what.need = h->dispatch->need_ops(&group->copy_config, ops, bytes, n, ordered);
+	return nr_prepare_ops(h, &what, flags, cancellable, p);
+}
+
+/* ---- append, or not ---- */
+
+void
+nr_prepared_append(NrHandle *h, NrPrepared *p)
+{
+	NrSession  *s = h->session;
+	NrEngine   *e = s->engine;
+	uint64_t	seq;
+
+	if (p->order_seq != 0)
+	{
+		/*
+		 * Not further than itself: a batch with a higher number that was appended
+		 * earlier must still be remembered when this one is applied.
+		 */
+		uint64_t	horizon = nr_order_horizon(e, h->g, s->idx);
+
+		p->batch->horizon = horizon <= p->order_seq ? horizon : p->order_seq + 1;
+	}
+	NR_POINT("prepared_append");
+	seq = nr_log_append_record(e, h->g, p->replica, p->extent, p->chunk);
+	NR_POINT("prepared_appended");
+	if (p->order_seq != 0)
+		nr_order_done(s, h->g);
+	p->batch = NULL;			/* whoever applies it last frees it */
+
+	if (p->locked)
+	{
+		/* drained and caught up when it was prepared: nobody is waited for */
+		nr_replay_all(s, h->dispatch, h->g);
+		nr_disown_idle_copies(h);
+
+		/* once more, for nothing but that, if no reader is in the way */
+		if (nr_grant_surplus(h->group) && nr_own_idle_copies(h, NR_PREPARE_TRY, false) == NR_OK)
+		{
+			nr_release_surplus(s, h->dispatch, h->g);
+			nr_disown_idle_copies(h);
+		}
+	}
+	else
+	{
+		/* from here on a read that finds it not applied applies it */
+		nr_advance_completed(h->group, seq + 1);
+		NR_POINT("prepared_completed");
+		if (nr_combiner_try(s, h->g, h->r))
+		{
+			(void) nr_replay(s, h->dispatch, h->g, h->r, NR_IMPATIENT, false);
+			nr_release_surplus(s, h->dispatch, h->g);
+			nr_combiner_unlock(s, h->g, h->r);
+		}
+	}
+	records_close(h);
+}
+
+void
+nr_prepared_drop(NrHandle *h, NrPrepared *p)
+{
+	NrSession  *s = h->session;
+	NrEngine   *e = s->engine;
+
+	if (p->batch == NULL)
+		return;
+	if (p->order_seq != 0)
+		nr_order_done(s, h->g);
+	nr_payload_free(e, p->replica, p->payload);
+	nr_grant_undo(e, h->g, p->batch);
+	record_free(h, p);
+	nr_log_give_back(e, h->g);
+	if (p->locked)
+		nr_disown_idle_copies(h);
+	memset(p, 0, sizeof(*p));
+}
