@@ -1,10 +1,11 @@
 /*
  * ds/hash.c
- *		ds_hash as a dispatch table: sizes, an empty table, the need of a batch.
+ *		ds_hash as a dispatch table: sizes, an empty table.
  *
  * The parts: hash_op.c (operations as bytes), hash_read.c, hash_write.c,
- * hash_line.c (lines of one bucket), hash_grow.c (linear hashing),
- * hash_check.c, heap.c (long entries and overflow lines).
+ * hash_line.c (lines of one bucket), hash_grow.c (linear hashing), hash_order.c
+ * and hash_note.c (order numbers), hash_need.c (the memory of a batch),
+ * hash_check.c, heap.c (long entries, overflow lines, notes).
  */
 #include "ds/hash_line.h"
 
@@ -25,9 +26,7 @@ config_arg(const NrCopyConfig *config, DsHashArg *arg)
 {
 	memset(arg, 0, sizeof(*arg));
 	memcpy(arg, config->arg, config->arg_bytes < sizeof(*arg) ? config->arg_bytes : sizeof(*arg));
-	/* whoever makes the group checks its options; a wrong one here must only not be deadly */
-	if (arg->line_bytes != 128 && arg->line_bytes != 256)
-		arg->line_bytes = 64;
+	arg->line_bytes = ds_line_bytes(arg);
 }
 
 static HashLayout
@@ -78,8 +77,7 @@ hash_init(NrCopy *copy, const NrCopyConfig *config)
 	root->line_shift = (uint8_t) l.line_shift;
 	root->seg_shift = (uint8_t) (config->extent_shift - l.line_shift);
 	root->line_capacity = (uint16_t) (arg.line_bytes - sizeof(DsHashLine));
-	root->inline_max = root->line_capacity / 2 > DS_HASH_INLINE_MIN ?
-		root->line_capacity / 2 : DS_HASH_INLINE_MIN;
+	root->inline_max = ds_line_inline_max(root->line_capacity);
 	root->heap_at = l.heap_at;
 	if (l.root_lines > 0)
 	{
@@ -99,45 +97,6 @@ hash_init(NrCopy *copy, const NrCopyConfig *config)
 	ds_hash_reset(copy, root);
 }
 
-/*
- * Extents that n writes of so many bytes may take, from any state.
- *
- * Heap.  Let X be an extent and s what all blocks of the batch take.  A block
- * of size b is refused by an extent taken in this batch only when more than
- * X - 17/16 b of it was carved for the batch (a fresh extent is carved from its
- * front; 17/16 is the rounding to the next list).  So all fits into one extent
- * when 17/16 s <= X, and otherwise each extent but one is at least 8/17 full.
- * A put's blocks are its long entry, at most its bytes here, and an overflow
- * line; never more than two.
- *
- * Splits.  At most 2n buckets are added, each the first of a segment at most
- * once in lines-per-segment.  Their overflow lines come from free blocks only,
- * but may use room in a fresh extent that a later put of the batch was granted:
- * one line for each put is counted for that.  Only long chains left over from a
- * time without memory need more, and then a put may answer NR_NO_SPACE.
- *
- * Deletes and truncate take nothing.
- */
-static uint32_t
-hash_need(const NrCopyConfig *config, uint32_t n, uint64_t bytes)
-{
-	HashLayout	l = layout_for(config);
-	uint64_t	extent = UINT64_C(1) << config->extent_shift;
-	uint64_t	line = (UINT64_C(1) << l.line_shift) + (1 << NR_REF_UNIT_SHIFT);
-	uint64_t	s = bytes + line * (n == 1 ? 1 : 2 * (uint64_t) n);
-	uint64_t	splits = DS_HASH_SPLITS_MAX * (uint64_t) n;
-	uint64_t	segments = (splits + (extent >> l.line_shift) - 1) >> (config->extent_shift - l.line_shift);
-	uint64_t	heap = s + s / 16 <= extent ? 1 : 1 + (17 * s + 8 * extent - 1) / (8 * extent);
-
-	if (n == 0)
-		return 0;
-	if (heap > 2 * (uint64_t) n)
-		heap = 2 * (uint64_t) n;
-	if (segments + heap > config->extents_max - 1)
-		return config->extents_max - 1;
-	return (uint32_t) (segments + heap);
-}
-
 const NrDispatch ds_hash_dispatch = {
 	.name = "hash",
 	.id = DS_HASH_ID,
@@ -147,7 +106,9 @@ const NrDispatch ds_hash_dispatch = {
 	.dispatch = ds_hash_read,
 	.dispatch_mut = ds_hash_write,
 	.prefetch = ds_hash_prefetch,
-	.need = hash_need,
+	.need = ds_hash_need,
+	.need_ops = ds_hash_need_ops,
+	.ordered = ds_hash_ordered,
 	.checksum = ds_hash_checksum,
 	.verify = ds_hash_verify,
 };

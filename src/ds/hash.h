@@ -16,6 +16,12 @@
  * WRITES are the log's operations, built by ds_hash_op_*; each is all or
  * nothing.  READS are structs below, given to NrDispatch.dispatch.
  *
+ * ORDER NUMBERS (NrDispatch.ordered).  A key whose batch may still be overtaken
+ * by an older one has a note that keeps its number, besides its entry if it has
+ * one.  A truncate counts as a write of every key.  An operation with number 0
+ * is applied in any case and leaves no note; a truncate with number 0 removes the
+ * notes.
+ *
  * LIMITS.  Keys 0 .. DS_HASH_KEY_MAX bytes.  Key + value at most
  * ds_hash_entry_max(extent_shift) bytes.
  */
@@ -165,6 +171,7 @@ typedef struct DsHashStat
 	uint32_t	extents_segments;
 	uint32_t	extents_heap;
 	uint64_t	scan_bytes;		/* what DS_HASH_SCAN needs */
+	uint64_t	notes;			/* keys whose order number is remembered; they count as used by the heap */
 } DsHashStat;
 
 #endif							/* DS_HASH_H */

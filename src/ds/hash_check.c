@@ -3,6 +3,7 @@
  *		Recompute what must hold of a hash table, and its checksum.
  */
 #include "ds/hash_line.h"
+#include "ds/hash_note.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -19,9 +20,8 @@ typedef struct HashTally
 	uint64_t	long_entries;
 } HashTally;
 
-/* A block of the heap that is in use, as far as a look at its tag tells. */
-static bool
-block_sound(const NrCopy *copy, DsHashRoot *root, NrRef ref)
+bool
+ds_hash_block_sound(const NrCopy *copy, DsHashRoot *root, NrRef ref)
 {
 	uint32_t	extent = ref >> copy->ref_shift;
 	const DsHeap *heap = ds_hash_heap(root);
@@ -47,7 +47,7 @@ verify_entry(const NrCopy *copy, DsHashRoot *root, uint32_t bucket, const uint8_
 
 		if (entry[0] != DS_HASH_LONG_STEP)
 			return "hash: a long entry has a wrong length";
-		if (!block_sound(copy, root, ref))
+		if (!ds_hash_block_sound(copy, root, ref))
 			return "hash: a long entry refers to no block";
 		block = ds_heap_payload(copy, ref);
 		if (sizeof(*block) + (uint64_t) block->key_bytes + block->value_bytes > ds_heap_capacity(block))
@@ -114,7 +114,7 @@ verify_bucket(const NrCopy *copy, DsHashRoot *root, uint32_t bucket, HashTally *
 		}
 		if (line->n != n)
 			return "hash: a line's number of entries is wrong";
-		if (line->next != 0 && !block_sound(copy, root, line->next))
+		if (line->next != 0 && !ds_hash_block_sound(copy, root, line->next))
 			return "hash: a chain leads to no block";
 		tally->overflow_lines += line->next != 0;
 		if (tally->overflow_lines > root->overflow_lines)
@@ -149,6 +149,25 @@ verify_root(const NrCopy *copy, DsHashRoot *root)
 	return NULL;
 }
 
+/* Empty lines, kept for a split. */
+static const char *
+verify_spare(const NrCopy *copy, DsHashRoot *root, HashTally *tally)
+{
+	for (NrRef ref = root->spare; ref != 0;)
+	{
+		const DsHashLine *line;
+
+		if (!ds_hash_block_sound(copy, root, ref) || tally->overflow_lines == root->overflow_lines)
+			return "hash: the spare lines lead astray";
+		line = ds_heap_payload(copy, ref);
+		if (line->used != 0 || line->n != 0)
+			return "hash: a spare line is not empty";
+		tally->overflow_lines++;
+		ref = line->next;
+	}
+	return NULL;
+}
+
 const char *
 ds_hash_verify(const NrCopy *copy)
 {
@@ -162,6 +181,10 @@ ds_hash_verify(const NrCopy *copy)
 		broken = ds_heap_verify(copy, heap);
 	for (uint32_t b = 0; !broken && b < root->n_buckets; b++)
 		broken = verify_bucket(copy, root, b, &tally);
+	if (!broken)
+		broken = verify_spare(copy, root, &tally);
+	if (!broken)
+		broken = ds_note_verify(copy, root);
 	if (broken)
 		return broken;
 	if (tally.entries != root->entries || tally.key_bytes != root->key_bytes ||
@@ -169,13 +192,13 @@ ds_hash_verify(const NrCopy *copy)
 		tally.scan_bytes != root->scan_bytes || tally.overflow_lines != root->overflow_lines ||
 		tally.long_entries != root->long_entries)
 		return "hash: a count in the root is wrong";
-	if (heap->used_blocks != root->long_entries + root->overflow_lines)
+	if (heap->used_blocks != root->long_entries + root->overflow_lines + root->notes)
 		return "hash: a block of the heap belongs to nobody";
 	return NULL;
 }
 
 /*
- * Overflow lines and long entries are covered by the heap.  Bytes of a line
+ * Overflow lines, long entries and notes are covered by the heap.  Bytes of a line
  * behind its last entry mean nothing and are left out.
  */
 uint64_t

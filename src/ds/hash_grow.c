@@ -9,137 +9,33 @@
  *
  * BEST EFFORT.  A split or merge that cannot have its memory does not happen,
  * leaves nothing changed, and is tried again by the next write: chains are
- * longer meanwhile, no write fails.  A split takes an extent only for a segment
- * and never for overflow lines; merges take none.  So they cannot use up more
- * of a grant than ds_hash_dispatch.need counts for them.
+ * longer meanwhile, no write fails.
+ *
+ * BOUNDED MEMORY.  Memory may have been granted for writes that must not fail
+ * (ds_hash_need_ops), so what one write may use for splits and merges is fixed by
+ * its budget.  A split takes an extent only for a segment.  It deals the entries
+ * out to the overflow lines that they were in, so it needs others only where they
+ * fit together less well than before: from free blocks of the heap, and no more
+ * than the budget has.  If that is not enough, they are kept as spare lines, chained
+ * at root->spare, and the next writes add theirs.  A merge chains overflow lines as
+ * they are, so it needs one line at most, for the entries of the first.  Deletes have no
+ * budget: they merge only where there is room.
  *
  * The work of one split is proportional to the chain that is split.  Chains are
  * a few lines long unless there was no memory to split for a long while, or
  * somebody knows the seed and floods one bucket.
  */
-#include "ds/hash_line.h"
+#include "ds/hash_chain.h"
+#include "ds/hash_note.h"
 
-/* Which entries of a chain move: hash & mask == want. */
-typedef struct HashPick
-{
-	uint32_t	mask;
-	uint32_t	want;
-} HashPick;
-
-static inline bool
-picked(const DsHashRoot *root, const HashPick *pick, const uint8_t *entry)
-{
-	return pick->mask == 0 || (ds_entry_hash(root, entry) & pick->mask) == pick->want;
-}
+/* Notes dropped by a write that finds no memory. */
+#define PURGE_TIGHT		64
 
 /* The mask for n buckets. */
 static uint32_t
 mask_for(uint32_t n)
 {
 	return n <= 1 ? 0 : UINT32_MAX >> __builtin_clz(n - 1);
-}
-
-/* Free all lines behind this one. */
-static void
-drop_chain(NrCopy *copy, DsHashRoot *root, DsHashLine *line)
-{
-	while (line->next != 0)
-		ds_line_unlink_next(copy, root, line);
-}
-
-/*
- * Make room in chain "to" for the picked entries of chain "from": walk as
- * move_entries will, and append the lines that will be missing.
- */
-static bool
-reserve_lines(NrCopy *copy, DsHashRoot *root, DsHashLine *from, DsHashLine *to, const HashPick *pick)
-{
-	DsHashLine *at = to;
-	DsHashLine *old_tail = to;
-	uint32_t	room = ds_line_capacity(root, to, true) - to->used;
-
-	if (from->next == 0 && from->used <= room)
-		return true;
-	for (DsHashLine *next; (next = ds_hash_line_next(copy, old_tail)) != NULL;)
-		old_tail = next;
-	for (; from; from = ds_hash_line_next(copy, from))
-	{
-		uint8_t    *end = ds_line_end(from);
-
-		for (uint8_t *entry = from->entry; entry < end; entry += entry[0])
-		{
-			if (!picked(root, pick, entry))
-				continue;
-			while (entry[0] > room)
-			{
-				at = at->next != 0 ? ds_hash_line_next(copy, at) :
-					ds_line_append(copy, root, at, entry[0], false);
-				if (!at)
-				{
-					drop_chain(copy, root, old_tail);
-					return false;
-				}
-				room = ds_line_capacity(root, at, false) - at->used;
-			}
-			room -= entry[0];
-		}
-	}
-	return true;
-}
-
-/* Move the picked entries; reserve_lines has made the room. */
-static void
-move_entries(const NrCopy *copy, const DsHashRoot *root, DsHashLine *from, DsHashLine *to, const HashPick *pick)
-{
-	uint32_t	room = ds_line_capacity(root, to, true) - to->used;
-
-	for (; from; from = ds_hash_line_next(copy, from))
-	{
-		uint8_t    *end = ds_line_end(from);
-		uint8_t    *keep = from->entry;
-		uint32_t	kept = 0;
-		uint32_t	step;
-
-		for (uint8_t *entry = from->entry; entry < end; entry += step)
-		{
-			step = entry[0];
-			if (!picked(root, pick, entry))
-			{
-				if (keep != entry)
-					memmove(keep, entry, step);
-				keep += step;
-				kept++;
-				continue;
-			}
-			while (step > room)
-			{
-				to = ds_hash_line_next(copy, to);
-				room = ds_line_capacity(root, to, false) - to->used;
-			}
-			memcpy(ds_line_push(to, step, entry[1]), entry, step);
-			room -= step;
-		}
-		ds_line_keep(from, (size_t) (keep - from->entry), kept);
-	}
-}
-
-/* Pull a chain together after entries have left it. */
-static void
-compact_chain(NrCopy *copy, DsHashRoot *root, DsHashLine *first)
-{
-	DsHashLine *prev = NULL;
-	DsHashLine *line = first;
-
-	while (line)
-	{
-		while (ds_line_pull(copy, root, line, line == first))
-			;
-		if (prev && line->used == 0)
-			ds_line_unlink_next(copy, root, prev);
-		else
-			prev = line;
-		line = ds_hash_line_next(copy, prev);
-	}
 }
 
 static void
@@ -177,12 +73,54 @@ segment_give(NrCopy *copy, DsHashRoot *root, uint32_t bucket)
 	root->segments--;
 }
 
+/* Free one spare line, if any. */
+static void
+drop_spare(NrCopy *copy, DsHashRoot *root)
+{
+	DsHashLine	head = {.next = root->spare};
+
+	if (head.next != 0)
+	{
+		ds_line_unlink_next(copy, root, &head);
+		root->spare = head.next;
+	}
+}
+
+/* Have n spare lines, each with room for any entry; as many as the budget allows stay if that is too few. */
+static bool
+get_spare(NrCopy *copy, DsHashRoot *root, uint32_t n, uint32_t *lines)
+{
+	DsHashLine	head = {.next = root->spare};
+
+	for (DsHashLine *line = &head; n > 0 && line->next != 0; n--)
+		line = ds_hash_line_next(copy, line);
+	for (; n > 0; n--)
+	{
+		DsHashLine *line;
+
+		if (*lines == 0)
+			return false;
+		line = ds_line_append(copy, root, &head, root->line_capacity, false);
+		if (!line)
+		{
+			/* what does not suffice is better given to somebody else */
+			while (root->spare != 0)
+				drop_spare(copy, root);
+			return false;
+		}
+		(*lines)--;
+		line->next = root->spare;
+		root->spare = head.next;
+	}
+	return true;
+}
+
 /* Add a bucket and move into it what belongs there. */
 static bool
-split(NrCopy *copy, DsHashRoot *root)
+split(NrCopy *copy, DsHashRoot *root, uint32_t *lines)
 {
 	uint32_t	bucket = root->n_buckets;
-	HashPick	pick = {.mask = mask_for(bucket + 1), .want = bucket};
+	DsHashPick	pick = {.mask = mask_for(bucket + 1), .want = bucket};
 	bool		new_segment = first_in_segment(root, bucket);
 	DsHashLine *from = ds_hash_line(copy, root, bucket & (pick.mask >> 1));
 	DsHashLine *to;
@@ -191,31 +129,57 @@ split(NrCopy *copy, DsHashRoot *root)
 		return false;
 	to = ds_hash_line(copy, root, bucket);
 	memset(to, 0, (size_t) 1 << root->line_shift);
-	if (!reserve_lines(copy, root, from, to, &pick))
+	if (from->next == 0)
+		ds_line_move(copy, root, from, to, &pick);
+	else
 	{
-		if (new_segment)
-			segment_give(copy, root, bucket);
-		return false;
+		if (!get_spare(copy, root, ds_chain_deal(copy, root, from, to, &pick, true), lines))
+		{
+			if (new_segment)
+				segment_give(copy, root, bucket);
+			return false;
+		}
+		ds_chain_deal(copy, root, from, to, &pick, false);
+		ds_chain_compact(copy, root, from);
+		ds_chain_compact(copy, root, to);
 	}
-	move_entries(copy, root, from, to, &pick);
-	compact_chain(copy, root, from);
 	set_buckets(root, bucket + 1);
 	return true;
 }
 
-/* Take the last bucket away: its entries go back to where they were split from. */
+/*
+ * Take the last bucket away: its entries go back to where they were split from.
+ * Its overflow lines are chained there as they are.
+ */
 static bool
-merge(NrCopy *copy, DsHashRoot *root)
+merge(NrCopy *copy, DsHashRoot *root, uint32_t *lines)
 {
 	uint32_t	bucket = root->n_buckets - 1;
-	HashPick	all = {0};
+	DsHashPick	all = {0};
 	DsHashLine *from = ds_hash_line(copy, root, bucket);
 	DsHashLine *to = ds_hash_line(copy, root, bucket & (root->mask >> 1));
+	NrRef		rest = from->next;
 
-	if (!reserve_lines(copy, root, from, to, &all))
-		return false;
-	move_entries(copy, root, from, to, &all);
-	drop_chain(copy, root, from);
+	if (rest == 0 && from->used <= root->line_capacity - to->used)
+		ds_line_move(copy, root, from, to, &all);
+	else
+	{
+		DsHashLine *to_tail = ds_chain_tail(copy, to);
+		DsHashLine *tail;
+
+		to_tail->next = rest;
+		from->next = 0;
+		tail = ds_chain_tail(copy, to_tail);
+		if (!ds_chain_reserve(copy, root, from, to, lines))
+		{
+			ds_chain_drop(copy, root, tail);
+			to_tail->next = 0;
+			from->next = rest;
+			return false;
+		}
+		ds_line_move(copy, root, from, to, &all);
+		ds_chain_compact(copy, root, to);
+	}
 	if (first_in_segment(root, bucket))
 		segment_give(copy, root, bucket);
 	set_buckets(root, bucket);
@@ -240,14 +204,79 @@ too_empty(const NrCopy *copy, const DsHashRoot *root)
 }
 
 void
-ds_hash_adapt(NrCopy *copy, DsHashRoot *root)
+ds_hash_adapt(NrCopy *copy, DsHashRoot *root, DsHashBudget budget)
 {
-	for (int i = 0; i < DS_HASH_SPLITS_MAX && too_full(root); i++)
-		if (!split(copy, root))
+	for (uint32_t i = 0; i < budget.splits && too_full(root); i++)
+		if (!split(copy, root, &budget.lines))
 			return;
+	if (root->spare != 0 && !too_full(root))
+		drop_spare(copy, root);
 	for (int i = 0; i < DS_HASH_MERGES_MAX && too_empty(copy, root); i++)
-		if (!merge(copy, root))
+		if (!merge(copy, root, &budget.lines))
 			return;
+}
+
+void
+ds_hash_make_room(NrCopy *copy, DsHashRoot *root, uint64_t purge_limit)
+{
+	uint32_t	lines = 1;
+
+	ds_note_purge(copy, root, purge_limit, PURGE_TIGHT);
+	while (root->spare != 0)
+		drop_spare(copy, root);
+	for (int i = 0; i < DS_HASH_MERGES_MAX && too_empty(copy, root); i++)
+		if (!merge(copy, root, &lines))
+			return;
+}
+
+/* The entries of one line that have a newer note move to its front; the others go. */
+static void
+retain_in_line(NrCopy *copy, DsHashRoot *root, DsHashLine *line, uint64_t order_seq)
+{
+	uint8_t    *end = ds_line_end(line);
+	uint8_t    *keep = line->entry;
+	uint32_t	kept = 0;
+	uint32_t	step;
+
+	for (uint8_t *entry = line->entry; entry < end; entry += step)
+	{
+		DsHashEntry e = ds_entry_read(copy, entry);
+		uint64_t	hash = ds_hash_key(root->seed, e.key, e.key_bytes);
+		NrRef		note = ds_note_find(copy, root, hash, e.key, e.key_bytes);
+
+		step = entry[0];
+		if (note != 0 && ds_note_at(copy, note)->order_seq > order_seq)
+		{
+			memmove(keep, entry, step);
+			keep += step;
+			kept++;
+			continue;
+		}
+		ds_hash_forget(root, entry, &e);
+		if (ds_entry_is_long(entry))
+			ds_heap_free(copy, ds_hash_heap(root), ds_entry_long_ref(entry));
+	}
+	ds_line_keep(line, (size_t) (keep - line->entry), kept);
+}
+
+/* Walks all of the table and needs no memory. */
+void
+ds_hash_retain(NrCopy *copy, DsHashRoot *root, uint64_t order_seq)
+{
+	uint32_t	no_lines = 0;
+
+	for (uint32_t b = 0; b < root->n_buckets; b++)
+	{
+		DsHashLine *first = ds_hash_line(copy, root, b);
+
+		for (DsHashLine *line = first; line; line = ds_hash_line_next(copy, line))
+			retain_in_line(copy, root, line, order_seq);
+		ds_chain_compact(copy, root, first);
+	}
+	if (root->entries == 0)
+		ds_hash_reset(copy, root);
+	while (too_empty(copy, root) && merge(copy, root, &no_lines))
+		;
 }
 
 void
@@ -269,7 +298,12 @@ ds_hash_reset(NrCopy *copy, DsHashRoot *root)
 	set_buckets(root, root->n_min);
 	for (uint32_t b = 0; b < root->n_min; b++)
 		memset(ds_hash_line(copy, root, b), 0, (size_t) 1 << root->line_shift);
-	ds_heap_reset(copy, ds_hash_heap(root));
+	if (root->notes == 0)
+		ds_heap_reset(copy, ds_hash_heap(root));
+	else
+		while (root->spare != 0)
+			drop_spare(copy, root);
+	root->spare = 0;
 	root->entries = 0;
 	root->key_bytes = 0;
 	root->value_bytes = 0;

@@ -20,7 +20,7 @@
  * costs more than all of the comparisons.
  *
  * An overflow line is a block of the heap that is as long as a line in whole,
- * tag included, or longer when the entry that asks for it is longer.
+ * tag included, or up to 16 bytes longer when who asks for it needs more room.
  */
 #ifndef DS_HASH_LINE_H
 #define DS_HASH_LINE_H
@@ -141,6 +141,42 @@ ds_entry_long_ref(const uint8_t *entry)
 	return ds_load32(entry + 6);
 }
 
+/* A line's configured bytes; a wrong number must only not be deadly. */
+static inline uint32_t
+ds_line_bytes(const DsHashArg *arg)
+{
+	return arg->line_bytes == 128 || arg->line_bytes == 256 ? arg->line_bytes : 64;
+}
+
+static inline uint32_t
+ds_line_inline_max(uint32_t line_capacity)
+{
+	return line_capacity / 2 > DS_HASH_INLINE_MIN ? line_capacity / 2 : DS_HASH_INLINE_MIN;
+}
+
+/*
+ * What a put may do besides, by the length of its own entry in a line, so that
+ * ds_hash_need_ops can tell in advance.
+ *
+ * Splits: one, unless the entry takes more than 4/5 of the fill that a split
+ * makes room for; so a table that is behind catches up.
+ *
+ * Lines: the put's own overflow line counts.  Entries up to half a line share
+ * overflow lines, so at the latest every other put appends none for itself and
+ * leaves its line to the splits.
+ */
+static inline DsHashBudget
+ds_hash_budget(uint32_t line_capacity, uint32_t step)
+{
+	DsHashBudget budget = {.splits = DS_HASH_SPLITS_MAX, .lines = 2};
+
+	if (step * 5 * DS_HASH_FILL_DEN <= line_capacity * 4 * DS_HASH_GROW_NUM)
+		budget.splits = 1;
+	if (2 * step <= line_capacity)
+		budget.lines = 1;
+	return budget;
+}
+
 /* An entry's key and value, wherever they are. */
 typedef struct DsHashEntry
 {
@@ -241,6 +277,9 @@ extern void ds_line_cut(DsHashLine *line, uint8_t *entry);
  */
 extern DsHashLine *ds_line_append(NrCopy *copy, DsHashRoot *root, DsHashLine *tail,
 								  uint32_t step, bool may_take);
+
+/* Count an entry out of the table; its bytes stay where they are. */
+extern void ds_hash_forget(DsHashRoot *root, const uint8_t *entry, const DsHashEntry *e);
 
 /* Unchain the line behind "prev" and free it. */
 extern void ds_line_unlink_next(NrCopy *copy, DsHashRoot *root, DsHashLine *prev);

@@ -313,6 +313,7 @@ read_stat(const NrCopy *copy, DsHashStat *stat)
 	stat->extents_segments = root->segments;
 	stat->extents_heap = heap->extents;
 	stat->scan_bytes = root->scan_bytes;
+	stat->notes = root->notes;
 	return NR_OK;
 }
 

@@ -42,10 +42,14 @@
 
 /*
  * Splits and merges per write.  One line's worth of entries cannot arrive or
- * leave faster than that, so the table keeps up and catches up.
+ * leave faster than that, so the table keeps up and catches up.  See
+ * DsHashBudget in hash_line.h for what splits may take.
  */
 #define DS_HASH_SPLITS_MAX	2
 #define DS_HASH_MERGES_MAX	4
+
+/* Heads of the trie of notes: hash_note.h. */
+#define DS_NOTE_HEADS		16
 
 typedef struct DsHashRoot
 {
@@ -72,13 +76,23 @@ typedef struct DsHashRoot
 	uint64_t	overflow_lines;
 	uint64_t	long_entries;
 	uint32_t	segments;		/* extents taken for lines; the root is not counted */
-	uint32_t	reserved2;
+	NrRef		spare;			/* empty overflow lines, chained, for the next split */
+
+	/* order numbers: hash_order.c, hash_note.h */
+	uint64_t	horizon;		/* batches with numbers below it have all been applied */
+	uint64_t	truncate_seq;	/* highest number of a truncate */
+	uint64_t	notes;			/* how many there are */
+	uint64_t	note_max;		/* no note has a higher number; 0: none */
+	NrRef		note_oldest;	/* as they were left */
+	NrRef		note_newest;
+	uint64_t	reserved_order[3];
+	NrRef		note_heads[DS_NOTE_HEADS];
 
 	uint32_t	dir[];			/* extent of segment i */
 } DsHashRoot;
 
 _Static_assert(offsetof(DsHashRoot, entries) == NR_CACHE_LINE, "lookups read one line of the root");
-_Static_assert(offsetof(DsHashRoot, dir) == 2 * NR_CACHE_LINE, "the directory begins a line");
+_Static_assert(offsetof(DsHashRoot, dir) == 4 * NR_CACHE_LINE, "the directory begins a line");
 
 /* A line: entries one after the other, see hash_line.h. 8-byte aligned. */
 typedef struct DsHashLine
@@ -130,13 +144,55 @@ ds_hash_line_next(const NrCopy *copy, const DsHashLine *line)
 
 /* ---- hash_grow.c ---- */
 
-/* An empty table of n_min buckets, all extents but those given back. Used by init, too. */
+/*
+ * A table of n_min empty buckets, all other segments given back.  There are no
+ * notes, and the heap is emptied, too; or there are no entries, and notes stay.
+ * Used by init, too.
+ */
 extern void ds_hash_reset(NrCopy *copy, DsHashRoot *root);
 
+/* What a write may do besides its own work. */
+typedef struct DsHashBudget
+{
+	uint32_t	splits;
+	uint32_t	lines;			/* overflow lines that splits and merges may append */
+} DsHashBudget;
+
 /* Split or merge a bounded number of buckets so that the fill stays in range; best effort. */
-extern void ds_hash_adapt(NrCopy *copy, DsHashRoot *root);
+extern void ds_hash_adapt(NrCopy *copy, DsHashRoot *root, DsHashBudget budget);
+
+/*
+ * Give up what is kept for later, and merge: for a write that has found no
+ * memory.  Notes below "purge_limit" may go.
+ */
+extern void ds_hash_make_room(NrCopy *copy, DsHashRoot *root, uint64_t purge_limit);
+
+/* Remove all entries whose last write is no newer than this number, as the notes say. */
+extern void ds_hash_retain(NrCopy *copy, DsHashRoot *root, uint64_t order_seq);
+
+/* ---- hash_need.c ---- */
+
+extern uint32_t ds_hash_need(const NrCopyConfig *config, uint32_t n, uint64_t bytes);
+extern uint32_t ds_hash_need_ops(const NrCopyConfig *config, const void *ops, size_t bytes, uint32_t n,
+								 bool ordered);
+
+/* ---- hash_order.c ---- */
+
+extern void ds_hash_ordered(NrCopy *copy, uint64_t horizon);
+
+/* Notes below this may be dropped while an operation with this number (0: none) is applied. */
+static inline uint64_t
+ds_hash_purge_limit(const DsHashRoot *root, uint64_t order_seq)
+{
+	return order_seq != 0 && order_seq < root->horizon ? order_seq : root->horizon;
+}
+
+extern NrStatus ds_hash_write_ordered(NrCopy *copy, DsHashRoot *root, const NrOpHeader *op, NrResponse *resp);
 
 /* ---- hash_read.c, hash_op.c, hash_write.c, hash_check.c ---- */
+
+/* A checked operation, whatever its number. */
+extern NrStatus ds_hash_apply(NrCopy *copy, DsHashRoot *root, const NrOpHeader *op, NrResponse *resp);
 
 extern NrStatus ds_hash_read(const NrCopy *copy, const void *op, void *resp);
 extern NrStatus ds_hash_op_check(const NrCopy *copy, const DsHashRoot *root, const NrOpHeader *op);

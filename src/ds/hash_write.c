@@ -7,8 +7,11 @@
  * was.  A value of the same length as the inline one before, or one that fits
  * into the block before, is written in place and needs no memory; neither does
  * a delete.
+ *
+ * What a put may take is promised to ds_hash_need_ops: change both together.
  */
 #include "ds/hash_line.h"
+#include "ds/hash_note.h"
 
 typedef struct HashPut
 {
@@ -17,6 +20,7 @@ typedef struct HashPut
 	const uint8_t *value;
 	uint32_t	step;			/* of its entry in a line */
 	NrRef		block;			/* of a long entry; 0: inline */
+	bool		appended;		/* it has an overflow line of its own making */
 } HashPut;
 
 static size_t
@@ -66,9 +70,8 @@ scan_bytes(uint64_t key_bytes, uint64_t value_bytes)
 	return (sizeof(DsHashScanEntry) + key_bytes + value_bytes + 7) & ~UINT64_C(7);
 }
 
-/* Count an entry out of the table. */
-static void
-forget(DsHashRoot *root, const uint8_t *entry, const DsHashEntry *e)
+void
+ds_hash_forget(DsHashRoot *root, const uint8_t *entry, const DsHashEntry *e)
 {
 	root->entries--;
 	root->key_bytes -= e->key_bytes;
@@ -104,7 +107,7 @@ put_in_place(NrCopy *copy, DsHashRoot *root, HashPut *put, const DsHashSpot *spo
 	}
 	if (!was_long || !is_long || put->block != ds_entry_long_ref(spot->entry))
 		return false;
-	forget(root, spot->entry, old);
+	ds_hash_forget(root, spot->entry, old);
 	remember(root, put);
 	block_fill(copy, put);
 	return true;
@@ -138,11 +141,13 @@ put_block(NrCopy *copy, DsHashRoot *root, HashPut *put, NrRef old)
 
 /*
  * A line of the bucket with room for the entry, the old entry's bytes taken as
- * free; a new overflow line if need be.
+ * free; a new overflow line if need be, with room for two where that is a matter
+ * of a few bytes.
  */
 static DsHashLine *
-put_line(NrCopy *copy, DsHashRoot *root, const HashPut *put, const DsHashSpot *old)
+put_line(NrCopy *copy, DsHashRoot *root, HashPut *put, const DsHashSpot *old)
 {
+	uint32_t	room = 2 * put->step <= root->line_capacity ? 2 * put->step : put->step;
 	DsHashLine *line = ds_hash_line(copy, root, ds_hash_bucket(root, put->body->hash));
 	DsHashLine *tail = NULL;
 
@@ -155,11 +160,13 @@ put_line(NrCopy *copy, DsHashRoot *root, const HashPut *put, const DsHashSpot *o
 		if (used + put->step <= ds_line_capacity(root, line, tail == NULL))
 			return line;
 	}
-	return ds_line_append(copy, root, tail, put->step, true);
+	put->appended = true;
+	return ds_line_append(copy, root, tail, room, true);
 }
 
+/* "budget" is what is left to do besides. */
 static NrStatus
-hash_put(NrCopy *copy, DsHashRoot *root, const NrOpHeader *op, bool *flag)
+hash_put(NrCopy *copy, DsHashRoot *root, const NrOpHeader *op, bool *flag, DsHashBudget *budget)
 {
 	const DsHashOp *body = nr_op_payload(op);
 	HashPut		put = {.body = body, .key = (const uint8_t *) (body + 1)};
@@ -170,6 +177,7 @@ hash_put(NrCopy *copy, DsHashRoot *root, const NrOpHeader *op, bool *flag)
 	DsHashLine *line;
 
 	*flag = false;
+	*budget = (DsHashBudget) {0};
 	if (found ? op->flags == DS_HASH_IF_ABSENT : op->flags == DS_HASH_IF_PRESENT)
 		return NR_OK;
 	put.value = put.key + body->key_bytes;
@@ -198,7 +206,7 @@ hash_put(NrCopy *copy, DsHashRoot *root, const NrOpHeader *op, bool *flag)
 		}
 		if (found)
 		{
-			forget(root, spot.entry, &old);
+			ds_hash_forget(root, spot.entry, &old);
 			ds_line_cut(spot.line, spot.entry);
 			if (old_block != 0)
 				ds_heap_free(copy, ds_hash_heap(root), old_block);
@@ -211,6 +219,8 @@ hash_put(NrCopy *copy, DsHashRoot *root, const NrOpHeader *op, bool *flag)
 			ds_line_unlink_next(copy, root, spot.prev);
 	}
 	*flag = op->flags == DS_HASH_IF_PRESENT || !found;
+	*budget = ds_hash_budget(root->line_capacity, put.step);
+	budget->lines -= put.appended;
 	return NR_OK;
 }
 
@@ -227,7 +237,7 @@ hash_delete(NrCopy *copy, DsHashRoot *root, const NrOpHeader *op)
 	old = ds_entry_read(copy, spot.entry);
 	if (ds_entry_is_long(spot.entry))
 		block = ds_entry_long_ref(spot.entry);
-	forget(root, spot.entry, &old);
+	ds_hash_forget(root, spot.entry, &old);
 	ds_line_cut(spot.line, spot.entry);
 	if (block != 0)
 		ds_heap_free(copy, ds_hash_heap(root), block);
@@ -248,6 +258,46 @@ ds_hash_prefetch(const NrCopy *copy, const NrOpHeader *op)
 		__builtin_prefetch(ds_hash_line(copy, root, ds_hash_bucket(root, body->hash)), 1);
 }
 
+/*
+ * An empty table is made anew: no walk over its buckets, no extent kept back.
+ */
+NrStatus
+ds_hash_apply(NrCopy *copy, DsHashRoot *root, const NrOpHeader *op, NrResponse *resp)
+{
+	DsHashBudget budget = {0};
+	NrStatus	status;
+
+	switch (op->code)
+	{
+		case DS_HASH_PUT:
+			status = hash_put(copy, root, op, &resp->flag, &budget);
+			if (status == NR_NO_SPACE)
+			{
+				/* no entry changes by this */
+				ds_hash_make_room(copy, root, ds_hash_purge_limit(root, op->order_seq));
+				status = hash_put(copy, root, op, &resp->flag, &budget);
+			}
+			if (status != NR_OK)
+				return status;
+			break;
+		case DS_HASH_DELETE:
+			resp->flag = hash_delete(copy, root, op);
+			if (resp->flag && root->entries == 0)
+			{
+				ds_hash_reset(copy, root);
+				return NR_OK;
+			}
+			break;
+		default:
+			resp->flag = root->entries != 0;
+			ds_note_drop_all(root);
+			ds_hash_reset(copy, root);
+			return NR_OK;
+	}
+	ds_hash_adapt(copy, root, budget);
+	return NR_OK;
+}
+
 NrStatus
 ds_hash_write(NrCopy *copy, const NrOpHeader *op, NrResponse *resp)
 {
@@ -258,31 +308,7 @@ ds_hash_write(NrCopy *copy, const NrOpHeader *op, NrResponse *resp)
 	resp->length = 0;
 	if (status != NR_OK)
 		return status;
-	switch (op->code)
-	{
-		case DS_HASH_PUT:
-			status = hash_put(copy, root, op, &resp->flag);
-			if (status == NR_NO_SPACE)
-			{
-				/* lines that are hardly used may hold the memory; no entry changes by a merge */
-				ds_hash_adapt(copy, root);
-				status = hash_put(copy, root, op, &resp->flag);
-			}
-			break;
-		case DS_HASH_DELETE:
-			resp->flag = hash_delete(copy, root, op);
-			break;
-		default:
-			resp->flag = root->entries != 0;
-			break;
-	}
-	if (status != NR_OK)
-		return status;
-
-	/* an empty table is made anew: no walk over its buckets, no extent kept back */
-	if (root->entries != 0)
-		ds_hash_adapt(copy, root);
-	if (op->code == DS_HASH_TRUNCATE || (op->code == DS_HASH_DELETE && resp->flag && root->entries == 0))
-		ds_hash_reset(copy, root);
-	return NR_OK;
+	if (op->order_seq != 0)
+		return ds_hash_write_ordered(copy, root, op, resp);
+	return ds_hash_apply(copy, root, op, resp);
 }

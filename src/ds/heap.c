@@ -21,9 +21,7 @@
 static inline uint32_t
 list_fitting(uint32_t units)
 {
-	if (units >= DS_HEAP_SL)
-		units += (1u << (31 - (uint32_t) __builtin_clz(units) - DS_HEAP_SL_SHIFT)) - 1;
-	return list_of(units);
+	return list_of(ds_heap_units_sure(units));
 }
 
 size_t

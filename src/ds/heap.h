@@ -102,6 +102,34 @@ ds_heap_payload(const NrCopy *copy, NrRef ref)
 	return (char *) nr_ref_ptr(copy, ref) + DS_HEAP_TAG_BYTES;
 }
 
+/* What is allocated while nothing may fail, for ds_heap_batch_extents. All zero: nothing. */
+typedef struct DsHeapBatch
+{
+	uint64_t	units;			/* of all blocks */
+	uint64_t	takes;			/* blocks that may take an extent */
+	uint64_t	big;			/* of these, longer than 1/8 of an extent */
+	uint64_t	largest;		/* of these, in units */
+} DsHeapBatch;
+
+/* Count n blocks of so much payload; "may_take" as in ds_heap_alloc. */
+extern void ds_heap_batch_add(DsHeapBatch *batch, uint32_t extent_shift, uint64_t n, size_t bytes, bool may_take);
+
+/*
+ * The most extents that the heap can have taken in addition at any time while
+ * these blocks are allocated, in any order, with any others freed in between,
+ * whatever state it was in.
+ */
+extern uint64_t ds_heap_batch_extents(const DsHeapBatch *batch, uint32_t extent_shift);
+
+/* A free block of so many units is sure to be found by who asks for "units" of them. */
+static inline uint32_t
+ds_heap_units_sure(uint32_t units)
+{
+	if (units >= DS_HEAP_SL)
+		units += (1u << (31 - (uint32_t) __builtin_clz(units) - DS_HEAP_SL_SHIFT)) - 1;
+	return units;
+}
+
 /* Units of a block with this much payload. */
 static inline size_t
 ds_heap_units(size_t bytes)

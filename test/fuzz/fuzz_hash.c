@@ -7,7 +7,8 @@
  * NR_LIBFUZZER: fuzz_hash [inputs [first seed]] runs seeded random inputs.
  *
  * Two copies with other garbage and places take each operation, so that a
- * divergence is found as well as a wrong answer.
+ * divergence is found as well as a wrong answer.  Half of the operations have
+ * order numbers, in any order from the horizon on.
  */
 #include "copy_harness.h"
 #include "copy_reference.h"
@@ -24,6 +25,9 @@ typedef struct Input
 } Input;
 
 static RefMap ref;
+static RefMap order;			/* key -> highest order number */
+static uint64_t truncate_seq;
+static uint64_t horizon;
 static CopyHarness copy[2];
 
 static void
@@ -58,6 +62,69 @@ apply_both(const void *op, bool *flag)
 	return status;
 }
 
+/* None, or one that may be in flight. */
+static uint64_t
+make_order(Input *in)
+{
+	uint32_t	what = take(in, 1);
+
+	if (what < 128)
+		return 0;
+	if (what > 250)
+	{
+		horizon += what - 250;
+		copy[0].dispatch->ordered(&copy[0].copy, horizon);
+		copy[1].dispatch->ordered(&copy[1].copy, horizon);
+	}
+	return horizon + what % 16;
+}
+
+static uint64_t
+order_of(const void *key, size_t key_bytes)
+{
+	const RefEntry *e = ref_get(&order, key, key_bytes);
+	uint64_t	seq = 0;
+
+	if (e)
+		memcpy(&seq, e->bytes + e->key_bytes, sizeof(seq));
+	return seq;
+}
+
+/* Does a write with this number come too late? */
+static bool
+outdated(const void *key, size_t key_bytes, uint64_t seq)
+{
+	return seq != 0 && (seq < truncate_seq || seq < order_of(key, key_bytes));
+}
+
+static void
+keep_order(const void *key, size_t key_bytes, uint64_t seq)
+{
+	if (seq != 0)
+		ref_put(&order, key, key_bytes, &seq, sizeof(seq));
+}
+
+static void
+ref_truncate(uint64_t seq)
+{
+	if (seq == 0)
+	{
+		ref_clear(&ref);
+		ref_clear(&order);
+		return;
+	}
+	if (seq < truncate_seq)
+		return;
+	truncate_seq = seq;
+	for (uint32_t b = 0; b < REF_BUCKETS; b++)
+		for (RefEntry *e = ref.bucket[b], *next; e; e = next)
+		{
+			next = e->next;
+			if (order_of(e->bytes, e->key_bytes) <= seq)
+				ref_delete(&ref, e->bytes, e->key_bytes);
+		}
+}
+
 /* Keys from a small space and of all lengths; which bytes they have follows from their number. */
 static size_t
 make_key(Input *in, char *key)
@@ -82,6 +149,7 @@ put(Input *in, void *op, uint64_t seed)
 	size_t		key_bytes = make_key(in, key);
 	size_t		value_bytes = take(in, 2);
 	uint16_t	flags = (uint16_t) (take(in, 1) % 8);
+	uint64_t	seq = make_order(in);
 	bool		present = ref_get(&ref, key, key_bytes) != NULL;
 	bool		flag;
 	bool		expect;
@@ -92,6 +160,7 @@ put(Input *in, void *op, uint64_t seed)
 	value_bytes = value_bytes > 0xf000 ? value_bytes % 5000 : value_bytes % 70;
 	memset(value, (int) take(in, 1), value_bytes);
 	ds_hash_op_put(op, ds_hash_key(seed, key, key_bytes), key, key_bytes, value, value_bytes, flags);
+	((NrOpHeader *) op)->order_seq = seq;
 	status = apply_both(op, &flag);
 	if (key_bytes + value_bytes > ds_hash_entry_max(copy[0].config.extent_shift))
 	{
@@ -102,8 +171,15 @@ put(Input *in, void *op, uint64_t seed)
 	if (status == NR_NO_SPACE)
 		return;
 	expect = flags == DS_HASH_IF_PRESENT ? present : !present;
+	if (outdated(key, key_bytes, seq))
+	{
+		if (status != NR_OK || flag)
+			fail("an outdated put");
+		return;
+	}
 	if (status != NR_OK || flag != expect)
 		fail("put");
+	keep_order(key, key_bytes, seq);
 	if (flags == 0 || flag)
 		ref_put(&ref, key, key_bytes, value, value_bytes);
 }
@@ -113,11 +189,19 @@ delete(Input *in, void *op, uint64_t seed)
 {
 	static char key[DS_HASH_KEY_MAX];
 	size_t		key_bytes = make_key(in, key);
+	uint64_t	seq = make_order(in);
 	bool		flag;
+	NrStatus	status;
 
 	ds_hash_op_delete(op, ds_hash_key(seed, key, key_bytes), key, key_bytes);
-	if (apply_both(op, &flag) != NR_OK || flag != ref_delete(&ref, key, key_bytes))
+	((NrOpHeader *) op)->order_seq = seq;
+	status = apply_both(op, &flag);
+	if (status == NR_NO_SPACE && seq != 0)
+		return;
+	if (status != NR_OK || flag != (!outdated(key, key_bytes, seq) && ref_delete(&ref, key, key_bytes)))
 		fail("delete");
+	if (!outdated(key, key_bytes, seq))
+		keep_order(key, key_bytes, seq);
 }
 
 /* Bytes of the input as an operation, exactly as many as it says it has. */
@@ -135,6 +219,7 @@ raw(Input *in, uint64_t seed)
 	for (uint32_t i = 0; i < bytes; i++)
 		op[i] = (uint8_t) take(in, 1);
 	header->bytes = bytes;
+	header->order_seq = make_order(in);
 	/* mend some fields, or hardly any input would get past the first check */
 	if (mend & 1)
 		header->code = (uint16_t) (header->code % 4);
@@ -153,11 +238,15 @@ raw(Input *in, uint64_t seed)
 	}
 	status = apply_both(op, &flag);
 	if (status == NR_OK && header->code == DS_HASH_TRUNCATE)
-		ref_clear(&ref);
-	else if (status == NR_OK && header->code == DS_HASH_DELETE)
-		ref_delete(&ref, body + 1, body->key_bytes);
-	else if (status == NR_OK && header->code == DS_HASH_PUT && (header->flags == 0 || flag))
-		ref_put(&ref, body + 1, body->key_bytes, (char *) (body + 1) + body->key_bytes, body->value_bytes);
+		ref_truncate(header->order_seq);
+	else if (status == NR_OK && !outdated(body + 1, body->key_bytes, header->order_seq))
+	{
+		keep_order(body + 1, body->key_bytes, header->order_seq);
+		if (header->code == DS_HASH_DELETE)
+			ref_delete(&ref, body + 1, body->key_bytes);
+		else if (header->flags == 0 || flag)
+			ref_put(&ref, body + 1, body->key_bytes, (char *) (body + 1) + body->key_bytes, body->value_bytes);
+	}
 	free(op);
 }
 
@@ -185,6 +274,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint32_t	extents = 2 + shape / 16 * 8;
 	uint64_t	seed = take(&in, 1);
 
+	horizon = 1;
+	truncate_seq = 0;
 	for (int i = 0; i < 2; i++)
 		harness_make_hash(&copy[i], 12, extents, 64u << shape % 3, seed, 1 + (uint64_t) i);
 	while (in.left > 0)
@@ -207,16 +298,21 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			check();
 		else if (what < 255 && (in.left & 7) == 0)
 		{
+			uint64_t	seq = make_order(&in);
+			bool		expect = ref.entries > 0 && (seq == 0 || seq >= truncate_seq);
+
 			ds_hash_op_truncate(op);
-			if (apply_both(op, &flag) != NR_OK || flag != (ref.entries > 0))
+			((NrOpHeader *) op)->order_seq = seq;
+			if (apply_both(op, &flag) != NR_OK || flag != expect)
 				fail("truncate");
-			ref_clear(&ref);
+			ref_truncate(seq);
 		}
 	}
 	check();
 	for (int i = 0; i < 2; i++)
 		harness_free(&copy[i]);
 	ref_clear(&ref);
+	ref_clear(&order);
 	return 0;
 }
 

@@ -172,7 +172,8 @@ harness_free(CopyHarness *h)
 NrStatus
 harness_apply(CopyHarness *h, const NrOpHeader *op, NrResponse *resp)
 {
-	uint32_t	need = h->dispatch->need(&h->config, 1, op->bytes);
+	uint32_t	need = op->order_seq == 0 ? h->dispatch->need(&h->config, 1, op->bytes) :
+		h->dispatch->need_ops(&h->config, op, op->bytes, 1, true);
 	uint32_t	before = harness_in_use(h);
 	uint32_t	after;
 	NrStatus	status;
@@ -184,6 +185,39 @@ harness_apply(CopyHarness *h, const NrOpHeader *op, NrResponse *resp)
 	if (after > before && after - before > h->granted_max)
 		h->granted_max = after - before;
 	return status;
+}
+
+bool
+harness_batch(CopyHarness *h, void *ops, size_t bytes, uint32_t n,
+			  uint64_t order_seq, uint64_t horizon, NrStatus *status)
+{
+	char	   *at = ops;
+	uint32_t	need = h->dispatch->need_ops(&h->config, ops, bytes, n, order_seq != 0);
+
+	h->batch_need = need;
+	h->batch_used = 0;
+	*status = NR_OK;
+	harness_reclaim(h);
+	if (need > h->config.extents_max - h->copy.table->mapped_count)
+		return false;
+	harness_grant(h, need);
+	if (order_seq != 0)
+		h->dispatch->ordered(&h->copy, horizon);
+	for (uint32_t i = 0; i < n; i++)
+	{
+		NrOpHeader *op = (NrOpHeader *) at;
+		NrResponse	resp = {0};
+		NrStatus	one;
+
+		op->order_seq = order_seq;
+		one = h->dispatch->dispatch_mut(&h->copy, op, &resp);
+		if (one != NR_OK && *status == NR_OK)
+			*status = one;
+		if (h->copy.table->free_count < need && need - h->copy.table->free_count > h->batch_used)
+			h->batch_used = need - h->copy.table->free_count;
+		at += op->bytes;
+	}
+	return true;
 }
 
 static void *

@@ -24,6 +24,8 @@ typedef struct CopyHarness
 	uint32_t	physical_count;
 	uint64_t	random;
 	uint32_t	granted_max;	/* most extents one apply took; must stay within need() */
+	uint32_t	batch_need;		/* of the last harness_batch, and the most it had in use of that */
+	uint32_t	batch_used;
 } CopyHarness;
 
 /* Deterministic random numbers (splitmix64). */
@@ -49,6 +51,15 @@ extern uint32_t harness_in_use(const CopyHarness *h);
 
 /* Grant what the operation needs, and apply it. */
 extern NrStatus harness_apply(CopyHarness *h, const NrOpHeader *op, NrResponse *resp);
+
+/*
+ * A batch as prepared writes are applied: leave no extent free but exactly as many as
+ * need_ops asks for, and apply all of it under this order number (0: none).  Returns
+ * false when the quota does not allow it, with nothing applied.  "status": the
+ * first that is not NR_OK.
+ */
+extern bool harness_batch(CopyHarness *h, void *ops, size_t bytes, uint32_t n,
+						  uint64_t order_seq, uint64_t horizon, NrStatus *status);
 
 /* ds_hash operations; "flag" may be NULL. */
 extern NrStatus harness_put(CopyHarness *h, const void *key, size_t key_bytes,
