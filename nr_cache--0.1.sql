@@ -50,6 +50,15 @@ AS 'MODULE_PATHNAME', 'nr_truncate' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 CREATE FUNCTION nr_check(cache regclass) RETURNS boolean
 AS 'MODULE_PATHNAME', 'nr_check' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 
+-- ---- visibility 'manual' --------------------------------------------------------
+
+CREATE FUNCTION nr_publish(cache regclass) RETURNS bigint
+AS 'MODULE_PATHNAME', 'nr_fn_publish' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+CREATE FUNCTION nr_try_publish(cache regclass) RETURNS boolean
+AS 'MODULE_PATHNAME', 'nr_fn_try_publish' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+CREATE FUNCTION nr_pending(cache regclass) RETURNS bigint
+AS 'MODULE_PATHNAME', 'nr_fn_pending' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+
 -- ---- nr_default: text to text, granted to nobody ----------------------------
 
 CREATE FOREIGN TABLE nr_default (
@@ -71,7 +80,7 @@ CREATE FUNCTION nr_caches(
     OUT database name, OUT cache regclass, OUT relid oid, OUT scheme text, OUT copies integer, OUT visibility text,
     OUT entries bigint, OUT key_bytes bigint, OUT value_bytes bigint,
     OUT memory_limit bigint, OUT memory_used bigint, OUT memory_free bigint, OUT log_memory bigint,
-    OUT buckets bigint, OUT overflow_lines bigint, OUT heap_used bigint, OUT heap_free bigint,
+    OUT buckets bigint, OUT overflow_lines bigint, OUT heap_used bigint, OUT heap_free bigint, OUT notes bigint,
     OUT hits bigint, OUT misses bigint, OUT writes bigint
 ) RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'nr_caches' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
@@ -86,9 +95,10 @@ CREATE FUNCTION nr_replicas(
 AS 'MODULE_PATHNAME', 'nr_replicas' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 CREATE FUNCTION nr_logs(
     OUT database name, OUT cache regclass, OUT relid oid,
-    OUT tail bigint, OUT completed bigint, OUT head bigint, OUT slots integer, OUT slots_used integer,
+    OUT tail bigint, OUT completed bigint, OUT head bigint, OUT slots integer, OUT slots_used integer, OUT slots_promised integer,
     OUT bytes bigint, OUT bytes_used bigint, OUT full_count bigint, OUT space_waits bigint,
     OUT extents_granted bigint, OUT extents_released bigint,
+    OUT pending bigint, OUT order_number bigint, OUT order_horizon bigint,
     OUT laggard integer, OUT laggard_pid integer
 ) RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'nr_logs' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;

@@ -46,3 +46,26 @@ SELECT count(*) FROM two;
 SELECT nr_put('two', 1, 'one'), nr_check('two');
 SELECT copies FROM nr_caches WHERE cache = 'two'::regclass;
 ALTER FOREIGN TABLE two OPTIONS (SET copies '0');
+
+-- in transactions, too: one batch to both copies at COMMIT
+CREATE FOREIGN TABLE two_commit (k int, v text) SERVER nr_cache OPTIONS (copies '2');
+BEGIN;
+INSERT INTO two_commit SELECT i, i::text FROM generate_series(1, 1000) i;
+SAVEPOINT s;
+DELETE FROM two_commit WHERE k > 10;
+SELECT count(*) FROM two_commit;
+ROLLBACK TO s;
+SELECT count(*) FROM two_commit;
+COMMIT;
+SELECT count(*), nr_check('two_commit') FROM two_commit;
+BEGIN;
+SELECT nr_truncate('two_commit'), nr_put('two_commit', 1, 'lost');
+ROLLBACK;
+SELECT count(*), nr_check('two_commit') FROM two_commit;
+-- and by hand
+CREATE FOREIGN TABLE two_manual (k int, v text) SERVER nr_cache OPTIONS (copies '2', visibility 'manual');
+INSERT INTO two_manual SELECT i, i::text FROM generate_series(1, 1000) i;
+SELECT count(*), nr_pending('two_manual'), nr_check('two_manual') FROM two_manual;
+SELECT nr_publish('two_manual');
+SELECT count(*), nr_pending('two_manual'), nr_check('two_manual') FROM two_manual;
+DROP FOREIGN TABLE two_manual;

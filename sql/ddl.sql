@@ -44,9 +44,8 @@ SELECT nr_put('c', 'a', 'four'::text);
 SELECT count(*) FROM nr_caches WHERE relid = 'c'::regclass;
 
 -- refused, and nothing has changed
-ALTER FOREIGN TABLE c OPTIONS (DROP visibility);
-ALTER FOREIGN TABLE c OPTIONS (SET visibility 'manual');
-ALTER FOREIGN TABLE c OPTIONS (ADD scheme 'left_right');
+ALTER FOREIGN TABLE c OPTIONS (SET visibility 'sometimes');
+ALTER FOREIGN TABLE c OPTIONS (ADD scheme 'left_right', ADD copies '1');
 ALTER FOREIGN TABLE c DROP COLUMN note;
 ALTER FOREIGN TABLE c ALTER COLUMN k TYPE numeric;
 ALTER FOREIGN TABLE c ADD COLUMN g int GENERATED ALWAYS AS (1) STORED;
@@ -62,7 +61,6 @@ ALTER TABLE parent ADD COLUMN w int;
 SELECT count(*) FROM child;
 DROP TABLE parent CASCADE;
 CREATE TABLE parted (k int, v text) PARTITION BY RANGE (k);
-CREATE FOREIGN TABLE low PARTITION OF parted FOR VALUES FROM (0) TO (10) SERVER nr_cache;
 CREATE FOREIGN TABLE low PARTITION OF parted FOR VALUES FROM (0) TO (10) SERVER nr_cache OPTIONS (visibility 'immediate');
 INSERT INTO parted VALUES (1, 'one');
 SELECT nr_get('low', 1);

@@ -11,14 +11,71 @@ SELECT nr_put('opt_all', 'key', 'value');
 SELECT * FROM opt_all;
 DROP FOREIGN TABLE opt_all;
 
--- visibility has to be written
-CREATE FOREIGN TABLE opt (k text, v text) SERVER nr_cache;
-CREATE FOREIGN TABLE opt (k text, v text) SERVER nr_cache OPTIONS (visibility 'commit');
-CREATE FOREIGN TABLE opt (k text, v text) SERVER nr_cache OPTIONS (visibility 'manual');
-CREATE FOREIGN TABLE opt (k text, v text) SERVER nr_cache OPTIONS (visibility 'sometimes');
+-- scheme, visibility and copies: what holds when nothing is said, and each of them
+DO $$
+DECLARE
+    options text;
+    shown record;
+    nodes bigint := (SELECT count(*) FROM nr_memory);
+BEGIN
+    FOREACH options IN ARRAY ARRAY['', $o$scheme 'nr'$o$, $o$copies '2'$o$, $o$visibility 'commit'$o$, $o$visibility 'immediate'$o$,
+        $o$visibility 'manual'$o$, $o$scheme 'left_right'$o$, $o$scheme 'left_right', copies '2'$o$,
+        $o$scheme 'left_right', visibility 'commit'$o$, $o$scheme 'left_right', visibility 'immediate'$o$,
+        $o$visibility 'manual', scheme 'left_right'$o$] LOOP
+        EXECUTE 'CREATE FOREIGN TABLE opt (k text, v text) SERVER nr_cache' || CASE WHEN options <> '' THEN ' OPTIONS (' || options || ')' ELSE '' END;
+        PERFORM nr_put('opt', 'k', 'v');
+        SELECT c.*, (SELECT count(*) FROM nr_replicas r WHERE r.relid = c.relid) AS replicas, nr_get('opt', 'k') AS answer
+        INTO shown FROM nr_caches c WHERE relid = 'opt'::regclass;
+        RAISE NOTICE '% -> %, %, % copies, replicas %, %', rpad(options, 45), shown.scheme, shown.visibility, shown.copies,
+            CASE shown.replicas WHEN nodes THEN CASE shown.scheme WHEN 'nr' THEN 'on each node' ELSE 'one' END WHEN 1 THEN 'one' END, shown.answer;
+        DROP FOREIGN TABLE opt;
+    END LOOP;
+END $$;
+SELECT nr_get('a') IS NULL AS used;
+SELECT scheme, visibility FROM nr_caches WHERE relid = 'nr_default'::regclass;
 
--- not yet, and not at all
-CREATE FOREIGN TABLE opt (k text, v text) SERVER nr_cache OPTIONS (visibility 'immediate', scheme 'left_right');
+-- what does not go together, however it is said
+CREATE FOREIGN TABLE opt (k text, v text) SERVER nr_cache OPTIONS (scheme 'left_right', copies '1');
+CREATE FOREIGN TABLE opt (k text, v text) SERVER nr_cache OPTIONS (copies '1', scheme 'left_right');
+CREATE FOREIGN TABLE opt (k text, v text) SERVER nr_cache OPTIONS (copies '1');
+ALTER FOREIGN TABLE opt OPTIONS (ADD scheme 'left_right');
+ALTER FOREIGN TABLE opt OPTIONS (ADD scheme 'left_right', DROP copies);
+ALTER FOREIGN TABLE opt OPTIONS (ADD copies '1');
+ALTER FOREIGN TABLE opt OPTIONS (DROP scheme, ADD copies '1');
+DROP FOREIGN TABLE opt;
+
+-- scheme, visibility and copies are part of the layout: another one empties the cache; the same in other words does not
+CREATE FOREIGN TABLE opt (k text, v text) SERVER nr_cache;
+INSERT INTO opt VALUES ('k', 'kept');
+ALTER FOREIGN TABLE opt OPTIONS (ADD scheme 'nr', ADD visibility 'commit', ADD copies '1');
+SELECT nr_get('opt', 'k');
+ALTER FOREIGN TABLE opt OPTIONS (SET visibility 'immediate');
+SELECT nr_get('opt', 'k');
+INSERT INTO opt VALUES ('k', 'kept');
+ALTER FOREIGN TABLE opt OPTIONS (DROP copies);
+SELECT nr_get('opt', 'k');
+ALTER FOREIGN TABLE opt OPTIONS (SET scheme 'left_right');
+SELECT nr_get('opt', 'k');
+INSERT INTO opt VALUES ('k', 'kept');
+ALTER FOREIGN TABLE opt OPTIONS (ADD copies '2');
+SELECT nr_get('opt', 'k');
+-- what is pending goes with the rest, and comes back with it
+ALTER FOREIGN TABLE opt OPTIONS (SET visibility 'manual');
+INSERT INTO opt VALUES ('k', 'published');
+SELECT nr_publish('opt');
+INSERT INTO opt VALUES ('k', 'pending');
+SELECT nr_get('opt', 'k'), nr_pending('opt');
+BEGIN;
+ALTER FOREIGN TABLE opt OPTIONS (SET visibility 'immediate');
+SELECT nr_get('opt', 'k'), nr_put('opt', 'k', 'rolled back');
+ROLLBACK;
+SELECT nr_get('opt', 'k'), nr_pending('opt');
+ALTER FOREIGN TABLE opt OPTIONS (SET scheme 'nr');
+SELECT nr_get('opt', 'k'), nr_pending('opt');
+DROP FOREIGN TABLE opt;
+
+-- not at all, and not yet
+CREATE FOREIGN TABLE opt (k text, v text) SERVER nr_cache OPTIONS (visibility 'sometimes');
 CREATE FOREIGN TABLE opt (k text, v text) SERVER nr_cache OPTIONS (visibility 'immediate', scheme 'raft');
 CREATE FOREIGN TABLE opt (k text, v text) SERVER nr_cache OPTIONS (visibility 'immediate', copies '3');
 CREATE FOREIGN TABLE opt (k text, v text) SERVER nr_cache OPTIONS (visibility 'immediate', structure 'ordered');

@@ -28,6 +28,7 @@ SELECT nr_check('c');
 SELECT cache, tail > 0 AS tail, completed = tail AS completed, head = tail AS head, slots > 0 AS slots,
        slots_used, bytes > 0 AS bytes, full_count >= 0 AS full, laggard, laggard_pid
 FROM nr_logs WHERE relid = 'c'::regclass;
+SELECT slots_promised, pending, order_number, order_horizon FROM nr_logs WHERE relid = 'c'::regclass;
 SELECT max(lag) AS lag FROM nr_replicas WHERE relid = 'c'::regclass;
 
 SELECT pid = pg_backend_pid() AS me, generation > 0 AS generation, waiting_for, waiting_cache, waiting_on, waits >= 0 AS waits
@@ -45,6 +46,30 @@ ROLLBACK;
 -- truncate and delete
 SELECT nr_truncate('c');
 SELECT entries, key_bytes, value_bytes FROM nr_caches WHERE relid = 'c'::regclass;
+
+-- each scheme and visibility: one row for each replica, what is pending, order numbers
+CREATE FOREIGN TABLE nr_c (k int, v text) SERVER nr_cache;
+CREATE FOREIGN TABLE nr_m (k int, v text) SERVER nr_cache OPTIONS (visibility 'manual');
+CREATE FOREIGN TABLE lr_c (k int, v text) SERVER nr_cache OPTIONS (scheme 'left_right');
+CREATE FOREIGN TABLE lr_m (k int, v text) SERVER nr_cache OPTIONS (scheme 'left_right', visibility 'manual');
+INSERT INTO nr_c VALUES (1, 'one');
+INSERT INTO nr_m VALUES (1, 'one');
+INSERT INTO lr_c VALUES (1, 'one');
+INSERT INTO lr_m VALUES (1, 'one');
+SELECT nr_publish('nr_m'), nr_publish('lr_m');
+INSERT INTO nr_m VALUES (1, 'uno'), (2, 'due');
+INSERT INTO lr_m VALUES (1, 'uno'), (2, 'due'), (3, 'tre');
+INSERT INTO nr_c VALUES (2, 'two');
+SELECT cache, scheme, visibility, copies, entries, notes FROM nr_caches WHERE relid::regclass::text IN ('nr_c', 'nr_m', 'lr_c', 'lr_m') ORDER BY relid;
+SELECT cache, count(*) = CASE WHEN cache::text LIKE 'nr%' THEN (SELECT count(*) FROM nr_memory) ELSE 1 END AS replicas, min(replica)
+FROM nr_replicas WHERE relid::regclass::text IN ('nr_c', 'nr_m', 'lr_c', 'lr_m') GROUP BY cache ORDER BY cache;
+SELECT cache, slots_promised, pending, order_number > 1 AS order_number, order_horizon <= order_number + 1 AS order_horizon
+FROM nr_logs WHERE relid::regclass::text IN ('nr_c', 'nr_m', 'lr_c', 'lr_m') ORDER BY relid;
+-- what a transaction has staged is its own: the views do not count it
+BEGIN;
+INSERT INTO nr_c VALUES (3, 'three');
+SELECT (SELECT count(*) FROM nr_c) AS seen, entries FROM nr_caches WHERE relid = 'nr_c'::regclass;
+ROLLBACK;
 
 SET client_min_messages = warning;
 DROP SCHEMA vw CASCADE;

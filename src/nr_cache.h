@@ -21,8 +21,12 @@
  *	 nr_constraint.c   NOT NULL and CHECK for writers that are not the executor
  *	 nr_site.c      what a call site of a function remembers
  *	 nr_exec.c      reads and writes through the engine, with PostgreSQL's errors
- *	 nr_fn_read.c, nr_fn_write.c, nr_fn_many.c   SQL functions
+ *	 nr_stage*.c    a transaction's writes before COMMIT, as it sees them itself
+ *	 nr_commit.c    staged writes at the end of a transaction: prepare, append, drop
+ *	 nr_writer.c    the single writer's lock
+ *	 nr_fn_read.c, nr_fn_write.c, nr_fn_many.c, nr_fn_publish.c   SQL functions
  *	 nr_fdw*.c      planner, scans, modifications
+ *	 nr_parallel.c  parallel plans in a transaction that has staged writes
  *	 nr_views.c     set-returning functions behind the views
  *	 nr_testpoint.c faults at named places, in builds for tests only
  */
@@ -97,6 +101,20 @@ typedef enum NrKeyKind
 	NR_KEY_VARLENA				/* text, varchar, bytea: the bytes without header */
 } NrKeyKind;
 
+/* Options "scheme" and "visibility". */
+typedef enum NrScheme
+{
+	NR_SCHEME_NR,				/* a replica on each node, many writers */
+	NR_SCHEME_LEFT_RIGHT		/* one replica of two copies, one writer at a time */
+} NrScheme;
+
+typedef enum NrVisibility
+{
+	NR_VISIBLE_COMMIT,			/* staged in the backend, appended at COMMIT */
+	NR_VISIBLE_IMMEDIATE,		/* each call, at once */
+	NR_VISIBLE_MANUAL			/* collected in shared memory until nr_publish() */
+} NrVisibility;
+
 typedef struct NrColumn
 {
 	AttrNumber	attnum;
@@ -129,6 +147,8 @@ typedef struct NrCacheDef
 	bool		checks;			/* there are CHECK constraints or domains */
 	bool		partition;		/* of a partitioned table: rows must belong here */
 	bool		temporary;		/* in a session's own schema */
+	NrScheme	scheme;
+	NrVisibility visibility;
 	uint32		copies;			/* in each replica */
 	uint32		memory_extents; /* quota of each copy */
 	uint32		log_bytes;
@@ -160,6 +180,7 @@ typedef struct NrCache
 	bool		attached;
 	uint32		group;			/* engine group number */
 	uint64		seed;			/* of the group's hash */
+	struct NrStage *stage;		/* this transaction's staged writes, or NULL; nr_stage.h */
 } NrCache;
 
 /*
@@ -246,22 +267,53 @@ extern void nr_value_decode(const NrCacheDef *def, const char *data, uint32 byte
 extern Datum nr_value_datum(const NrCacheDef *def, const NrKey *key, const char *data, uint32 bytes,
 							bool *isnull);
 
-/* ---- through the engine (nr_exec.c) ---- */
-
-/* Look a key up; data is backend memory that the next call overwrites.  False: missing. */
-extern bool nr_exec_get(NrCache *cache, const NrKey *key, const char **data, uint32 *bytes);
+/* ---- reads and writes, as this transaction sees them (nr_exec.c) ---- */
 
 /*
- * Apply encoded operations as one batch; interrupts are served while waiting,
- * before the request is taken.  ERRORs: out_of_memory (hint names the setting),
- * program_limit_exceeded.  Callers have called nr_require_writable.
+ * Look a key up: the newest state, own staged writes included / as a scan sees it
+ * whose snapshot has this CommandId (es_snapshot->curcid).  "data" is backend memory,
+ * good until the next call of any function here or of nr_stage.h.  False: missing.
  */
-extern void nr_exec_write(NrCache *cache, const void *ops, size_t bytes, uint32 n, NrResult *result);
+extern bool nr_exec_get(NrCache *cache, const NrKey *key, const char **data, uint32 *bytes);
+extern bool nr_exec_get_before(NrCache *cache, const NrKey *key, CommandId before,
+							   const char **data, uint32 *bytes);
 
-/* ERROR read_only_sql_transaction in a READ ONLY transaction; in parallel mode; on a standby allowed. */
+/* Is there such a key, in the newest state?  Copies no value and counts as no read. */
+extern bool nr_exec_exists(NrCache *cache, const NrKey *key);
+
+/*
+ * All entries, at one log position, in the current memory context, as
+ * DS_HASH_SCAN packs them; ERROR over nr_cache.scan_memory.  "before":
+ * es_snapshot->curcid, or NR_STAGE_NEWEST (nr_stage.h).
+ */
+extern char *nr_exec_scan(NrCache *cache, CommandId before, uint64 *n, size_t *bytes);
+
+/*
+ * Apply encoded operations as one batch, at once (visibility immediate) or collected
+ * until nr_publish (manual: what "result" says of them means nothing).  Interrupts
+ * are served while waiting, before the request is taken.  ERRORs: out_of_memory (hint
+ * names the setting), program_limit_exceeded.  Callers have called
+ * nr_require_writable.  Not for visibility commit: see nr_exec_put_bytes.
+ */
+extern void nr_exec_write(NrCache *cache, void *ops, size_t bytes, uint32 n, NrResult *result);
+
+/*
+ * The lock of a cache that has a single writer (nr_writer.c): shows in pg_locks
+ * as advisory, with objsubid NR_WRITER_LOCK; waits are cancellable, deadlocks
+ * are detected, lock_timeout counts.  "for_transaction": held until the
+ * transaction ends; else nr_writer_unlock gives it up, or an error.
+ * With "wait" false: false when another has it.
+ */
+#define NR_WRITER_LOCK	0x6e77
+
+extern bool nr_writer_lock(Oid relid, bool for_transaction, bool wait);
+extern void nr_writer_unlock(Oid relid);
+
+/*
+ * ERROR read_only_sql_transaction in a READ ONLY transaction, or in parallel mode.
+ * Passes on a standby, where the write itself is refused unless the cache's
+ * visibility is immediate.
+ */
 extern void nr_require_writable(const char *what);
-
-/* All entries at one log position, in the current memory context; ERROR over nr_cache.scan_memory. */
-extern char *nr_exec_scan(NrCache *cache, uint64 *n, size_t *bytes);
 
 #endif							/* NR_CACHE_H */

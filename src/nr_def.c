@@ -114,6 +114,11 @@ find_key(Relation rel, bool *several)
 	return key != 0 ? key : first;
 }
 
+/*
+ * The scheme and the visibility count whole: they decide how the log is kept, who
+ * may append to it and what may be pending in it, and nobody has to think about
+ * what a change of them in mid-air would mean.
+ */
 uint64
 nr_layout_fingerprint(Relation rel, TransactionId *own_xid)
 {
@@ -123,7 +128,7 @@ nr_layout_fingerprint(Relation rel, TransactionId *own_xid)
 	NrTableOptions options;
 	HeapTuple	tuple;
 	bool		several;
-	int32		head[6];
+	int32		head[8];
 	uint64		fingerprint;
 
 	nr_table_options(GetForeignTable(relid)->options, &options);
@@ -133,6 +138,8 @@ nr_layout_fingerprint(Relation rel, TransactionId *own_xid)
 	head[3] = options.log_size_kb;
 	head[4] = RelationGetDescr(rel)->natts;
 	head[5] = options.copies;
+	head[6] = options.scheme;
+	head[7] = options.visibility;
 
 	initStringInfo(&bytes);
 	appendBinaryStringInfo(&bytes, (char *) head, sizeof(head));
@@ -273,6 +280,8 @@ fill_sizes(NrCacheDef *def, const NrTableOptions *options)
 
 	if (options->memory_kb > 0)
 		extents = nr_extents_for_kb(options->memory_kb);
+	def->scheme = options->scheme;
+	def->visibility = options->visibility;
 	def->copies = options->copies;
 	def->memory_extents = (uint32) Min(Max(extents / def->copies, EXTENTS_MIN), extents_max);
 	def->log_bytes = (uint32) Min((uint64) log_kb * 1024,
@@ -281,22 +290,6 @@ fill_sizes(NrCacheDef *def, const NrTableOptions *options)
 }
 
 /* ---- all of it ---- */
-
-static void
-check_options(Relation rel, const NrTableOptions *options, bool several_keys)
-{
-	if (several_keys)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
-				 errmsg("cache \"%s\" has more than one key column", RelationGetRelationName(rel)),
-				 errhint("Give the option \"key\" to one column only.")));
-	if (options->visibility == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("visibility must be given for cache \"%s\"", RelationGetRelationName(rel)),
-				 errdetail("The default will be 'commit', which is not supported yet."),
-				 errhint("Use OPTIONS (visibility 'immediate').")));
-}
 
 NrCacheDef *
 nr_def_build(Relation rel)
@@ -320,7 +313,11 @@ nr_def_build(Relation rel)
 
 	nr_table_options(GetForeignTable(def->relid)->options, &options);
 	key = find_key(rel, &several);
-	check_options(rel, &options, several);
+	if (several)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+				 errmsg("cache \"%s\" has more than one key column", def->relname),
+				 errhint("Give the option \"key\" to one column only.")));
 	fill_columns(def, key);
 	fill_sizes(def, &options);
 

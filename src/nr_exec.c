@@ -1,13 +1,15 @@
 /*
  * nr_exec.c
- *		Reads and writes through the engine, with PostgreSQL's interrupts and
- *		errors around them.
+ *		Reads and writes as a transaction sees them: through the engine, with
+ *		PostgreSQL's interrupts and errors around it, or in the stage.
  *
  * Between nr_enter and nr_leave there is only the structure's dispatch: no
  * allocation, no error, no interrupt.  Buffers are sized before and a visit that
  * finds its buffer too small is repeated with a larger one.
  */
 #include "nr_fn.h"
+
+#include "nr_stage.h"
 
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -26,7 +28,8 @@ typedef struct Scratch
 #define SCRATCH_BYTES_MIN	8192
 
 static Scratch read_scratch;
-static Scratch write_scratch;
+static Scratch value_scratch;	/* of what is put */
+static Scratch write_scratch;	/* the operation */
 
 /* Make it at least this large; what it held is lost. */
 static pg_noinline void
@@ -78,8 +81,8 @@ nr_exec_read(NrCache *cache, void *op)
 	exec_read(cache, op);
 }
 
-bool
-nr_exec_get(NrCache *cache, const NrKey *key, const char **data, uint32 *bytes)
+static inline bool
+get_shared(NrCache *cache, const NrKey *key, const char **data, uint32 *bytes)
 {
 	DsHashGet	get;
 
@@ -110,11 +113,77 @@ nr_exec_get(NrCache *cache, const NrKey *key, const char **data, uint32 *bytes)
 	return true;
 }
 
-char *
-nr_exec_scan(NrCache *cache, uint64 *n, size_t *bytes)
+/* For transactions that have written to the cache. */
+static pg_noinline bool
+get_staged(NrCache *cache, const NrKey *key, CommandId before, const char **data, uint32 *bytes)
+{
+	switch (nr_stage_find(cache->stage, key, before, data, bytes))
+	{
+		case NR_STAGED_VALUE:
+			cache->handle.hits++;
+			return true;
+		case NR_STAGED_GONE:
+			cache->handle.misses++;
+			return false;
+		case NR_STAGED_NOT:
+			break;
+	}
+	return get_shared(cache, key, data, bytes);
+}
+
+bool
+nr_exec_get(NrCache *cache, const NrKey *key, const char **data, uint32 *bytes)
+{
+	if (unlikely(cache->stage != NULL))
+		return get_staged(cache, key, NR_STAGE_NEWEST, data, bytes);
+	return get_shared(cache, key, data, bytes);
+}
+
+bool
+nr_exec_get_before(NrCache *cache, const NrKey *key, CommandId before,
+				   const char **data, uint32 *bytes)
+{
+	if (unlikely(cache->stage != NULL))
+		return get_staged(cache, key, before, data, bytes);
+	return get_shared(cache, key, data, bytes);
+}
+
+bool
+nr_exec_exists(NrCache *cache, const NrKey *key)
+{
+	char		nothing;
+	DsHashGet	get = {
+		.code = DS_HASH_GET, .key = key->data, .key_bytes = key->bytes, .hash = key->hash, .out = &nothing
+	};
+
+	if (cache->stage != NULL)
+	{
+		const char *data;
+		uint32		bytes;
+		NrStaged	staged = nr_stage_find(cache->stage, key, NR_STAGE_NEWEST, &data, &bytes);
+
+		if (staged != NR_STAGED_NOT)
+			return staged == NR_STAGED_VALUE;
+	}
+	exec_read(cache, &get);
+	return get.found;
+}
+
+static void
+scan_too_large(const NrCache *cache, size_t bytes)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("scan of cache \"%s\" needs %zu kB of memory", cache->def->relname, bytes / 1024),
+			 errdetail("A scan reads a consistent copy, which may have %d kB.", nr_guc_scan_memory_kb),
+			 errhint("Raise \"%s\", or look keys up one by one.", "nr_cache.scan_memory")));
+}
+
+/* A copy of what is shared; NULL when that is nothing. */
+static char *
+scan_shared(NrCache *cache, size_t limit, uint64 *n, size_t *bytes)
 {
 	DsHashScan	scan = {.code = DS_HASH_SCAN};
-	size_t		limit = (size_t) nr_guc_scan_memory_kb * 1024;
 
 	/* the first visit, without a buffer, only learns the size */
 	for (;;)
@@ -128,13 +197,7 @@ nr_exec_scan(NrCache *cache, uint64 *n, size_t *bytes)
 			pfree(scan.out);
 		scan.out = NULL;
 		if (scan.needed_bytes > limit)
-			ereport(ERROR,
-					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-					 errmsg("scan of cache \"%s\" needs %zu kB of memory", cache->def->relname,
-							scan.needed_bytes / 1024),
-					 errdetail("A scan reads a consistent copy, which may have %d kB.",
-							   nr_guc_scan_memory_kb),
-					 errhint("Raise \"%s\", or look keys up one by one.", "nr_cache.scan_memory")));
+			scan_too_large(cache, scan.needed_bytes);
 		/* room for what writers add meanwhile */
 		want = Min(scan.needed_bytes + scan.needed_bytes / 16 + 1024, Max(limit, scan.needed_bytes));
 		scan.out = MemoryContextAllocHuge(CurrentMemoryContext, want);
@@ -144,6 +207,23 @@ nr_exec_scan(NrCache *cache, uint64 *n, size_t *bytes)
 	*n = scan.n;
 	*bytes = scan.needed_bytes;
 	return scan.out;
+}
+
+char *
+nr_exec_scan(NrCache *cache, CommandId before, uint64 *n, size_t *bytes)
+{
+	size_t		limit = (size_t) nr_guc_scan_memory_kb * 1024;
+	char	   *entries = NULL;
+
+	if (likely(cache->stage == NULL))
+		return scan_shared(cache, limit, n, bytes);
+	*n = *bytes = 0;
+	if (!nr_stage_hides_shared(cache->stage, before))
+		entries = scan_shared(cache, limit, n, bytes);
+	entries = nr_stage_overlay(cache, before, entries, n, bytes);
+	if (*bytes > limit)
+		scan_too_large(cache, *bytes);
+	return entries;
 }
 
 /* ---- writes ---- */
@@ -172,7 +252,7 @@ pool_is_short(const NrCache *cache, NrGroupInfo *group, NrPoolInfo *pool)
 }
 
 static void
-cache_is_full(const NrCache *cache)
+cache_is_full(const NrCache *cache, bool batch)
 {
 	NrGroupInfo group;
 	NrPoolInfo	pool;
@@ -191,10 +271,61 @@ cache_is_full(const NrCache *cache)
 	ereport(ERROR,
 			(errcode(ERRCODE_OUT_OF_MEMORY),
 			 errmsg("cache \"%s\" is full", cache->def->relname),
+			 batch ?
+			 errdetail("It uses %llu kB of its %llu kB, and changes that take effect together need room for the worst case.",
+					   (unsigned long long) group.copies * group.extents_used * pool.extent_bytes / 1024,
+					   (unsigned long long) group.copies * group.extents_max * pool.extent_bytes / 1024) :
 			 errdetail("It uses %llu kB of its %llu kB.",
 					   (unsigned long long) group.copies * group.extents_used * pool.extent_bytes / 1024,
 					   (unsigned long long) group.copies * group.extents_max * pool.extent_bytes / 1024),
 			 errhint("Raise the cache's option \"memory\", or delete entries.")));
+}
+
+void
+nr_exec_batch_full(const NrCache *cache)
+{
+	cache_is_full(cache, true);
+	pg_unreachable();
+}
+
+/* More at once than the engine takes. */
+static void
+too_large(const NrCache *cache, size_t bytes)
+{
+	if (cache->def->visibility == NR_VISIBLE_MANUAL)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("too much is pending for cache \"%s\"", cache->def->relname),
+				 errdetail("Changes that are published together may have %d kB.", nr_guc_max_batch_kb),
+				 errhint("Call nr_publish(), or raise \"%s\" and restart the server.",
+						 "nr_cache.max_batch")));
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("%zu bytes in one step are too many for cache \"%s\"", bytes,
+					cache->def->relname),
+			 errhint("Raise \"%s\" and restart the server.", "nr_cache.max_batch")));
+}
+
+void
+nr_exec_failed(const NrCache *cache, NrStatus status, size_t bytes)
+{
+	if (status == NR_NO_SPACE)
+		cache_is_full(cache, false);
+	if (status == NR_TOO_LARGE)
+		too_large(cache, bytes);
+	ereport(ERROR,
+			(errcode(ERRCODE_INTERNAL_ERROR),
+			 errmsg_internal("write to cache \"%s\" failed with status %d",
+							 cache->def->relname, (int) status)));
+}
+
+bool
+nr_exec_found_space(const NrCache *cache)
+{
+	NrGroupInfo group;
+	NrPoolInfo	pool;
+
+	return pool_is_short(cache, &group, &pool) && nr_sweep() > 0;
 }
 
 /*
@@ -202,12 +333,19 @@ cache_is_full(const NrCache *cache)
  * Interrupts are served while nobody has taken the request.
  */
 static NrStatus
-write_once(NrCache *cache, const void *ops, size_t bytes, uint32 n, NrResult *result)
+write_once(NrCache *cache, void *ops, size_t bytes, uint32 n, NrResult *result)
 {
+	bool		append = cache->def->visibility == NR_VISIBLE_MANUAL;
 	NrStatus	status;
 
-	while (unlikely((status = nr_execute_mut(&cache->handle, ops, bytes, n, true, result)) == NR_CANCELLED))
+	for (;;)
+	{
+		status = append ? nr_append(&cache->handle, ops, bytes, n, true, result) :
+			nr_execute_mut(&cache->handle, ops, bytes, n, true, result);
+		if (likely(status != NR_CANCELLED))
+			break;
 		CHECK_FOR_INTERRUPTS();
+	}
 	if (unlikely(status != NR_OK))
 		result->done = 0;
 	else
@@ -215,92 +353,114 @@ write_once(NrCache *cache, const void *ops, size_t bytes, uint32 n, NrResult *re
 	return status;
 }
 
-/*
- * No space: is it worth to write once more?  Only when nothing of the request
- * was applied, and orphans held memory that this cache may still have.
- */
-static bool
-found_space(const NrCache *cache, const NrResult *result)
+static void
+refuse_manual_on_standby(const NrCache *cache)
 {
-	NrGroupInfo group;
-	NrPoolInfo	pool;
-
-	return result->done == 0 && pool_is_short(cache, &group, &pool) && nr_sweep() > 0;
+	if (cache->def->visibility == NR_VISIBLE_MANUAL && RecoveryInProgress())
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("cannot write to cache \"%s\" during recovery", cache->def->relname),
+				 errhint("On a standby, write to caches of visibility 'immediate'.")));
 }
 
 void
-nr_exec_write(NrCache *cache, const void *ops, size_t bytes, uint32 n, NrResult *result)
+nr_exec_write(NrCache *cache, void *ops, size_t bytes, uint32 n, NrResult *result)
 {
+	NrCacheDef *def = cache->def;
+	bool		single = nr_single_writer(def);
 	NrStatus	status;
 
+	Assert(def->visibility != NR_VISIBLE_COMMIT);
+	refuse_manual_on_standby(cache);
 	if (bytes > (size_t) nr_guc_max_batch_kb * 1024)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("batch of %zu kB is too large for cache \"%s\"", bytes / 1024,
-						cache->def->relname),
+						def->relname),
 				 errdetail("A batch may have %d kB.", nr_guc_max_batch_kb),
 				 errhint("Raise \"%s\" and restart the server.", "nr_cache.max_batch")));
 
+	if (single)
+		(void) nr_writer_lock(cache->relid, false, true);
 	status = write_once(cache, ops, bytes, n, result);
-	if (unlikely(status == NR_NO_SPACE) && found_space(cache, result))
+	/* once more, if nothing of it was applied */
+	if (unlikely(status == NR_NO_SPACE) && result->done == 0 && nr_exec_found_space(cache))
 		status = write_once(cache, ops, bytes, n, result);
-	if (likely(status == NR_OK))
-		return;
-
-	switch (status)
-	{
-		case NR_NO_SPACE:
-			cache_is_full(cache);
-			break;
-		case NR_TOO_LARGE:
-			ereport(ERROR,
-					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-					 errmsg("%zu bytes in one step are too many for cache \"%s\"", bytes,
-							cache->def->relname),
-					 errhint("Raise \"%s\" and restart the server.", "nr_cache.max_batch")));
-			break;
-		default:
-			ereport(ERROR,
-					(errcode(ERRCODE_INTERNAL_ERROR),
-					 errmsg_internal("write to cache \"%s\" failed with status %d",
-									 cache->def->relname, (int) status)));
-	}
+	if (unlikely(status != NR_OK))
+		nr_exec_failed(cache, status, bytes);
+	if (single)
+		nr_writer_unlock(cache->relid);
 }
 
-bool
-nr_exec_put(NrCache *cache, const NrKey *key, Datum *values, const bool *isnull)
+/* Encode an operation into the scratch memory and apply it. */
+static bool
+write_put(NrCache *cache, const NrKey *key, const char *value, uint32 value_bytes)
 {
-	NrCacheDef *def = cache->def;
+	size_t		bytes = ds_hash_op_bytes(key->bytes, value_bytes);
 	NrResult	result = {0};
-	size_t		value_bytes = nr_value_measure(def, values, isnull);
-	size_t		op_bytes;
-	char	   *value;
 
-	nr_check_entry_bytes(def, key->bytes, value_bytes);
-
-	/* the operation, and the value it copies behind it */
-	op_bytes = ds_hash_op_bytes(key->bytes, value_bytes);
-	if (unlikely(op_bytes + value_bytes > write_scratch.bytes))
-		scratch_reserve(&write_scratch, op_bytes + value_bytes);
-	value = write_scratch.data + op_bytes;
-	nr_value_store(def, values, isnull, value);
-	op_bytes = ds_hash_op_put(write_scratch.data, key->hash, key->data, key->bytes,
-							  value, value_bytes, 0);
-	nr_exec_write(cache, write_scratch.data, op_bytes, 1, &result);
+	if (unlikely(bytes > write_scratch.bytes))
+		scratch_reserve(&write_scratch, bytes);
+	bytes = ds_hash_op_put(write_scratch.data, key->hash, key->data, key->bytes, value, value_bytes, 0);
+	nr_exec_write(cache, write_scratch.data, bytes, 1, &result);
 	return result.flagged > 0;
 }
 
-bool
-nr_exec_delete(NrCache *cache, const NrKey *key)
+static bool
+write_delete(NrCache *cache, const NrKey *key)
 {
-	NrResult	result = {0};
 	size_t		bytes = ds_hash_op_bytes(key->bytes, 0);
+	NrResult	result = {0};
 
 	if (unlikely(bytes > write_scratch.bytes))
 		scratch_reserve(&write_scratch, bytes);
 	bytes = ds_hash_op_delete(write_scratch.data, key->hash, key->data, key->bytes);
 	nr_exec_write(cache, write_scratch.data, bytes, 1, &result);
 	return result.flagged > 0;
+}
+
+bool
+nr_exec_put_bytes(NrCache *cache, const NrKey *key, const char *value, uint32 bytes)
+{
+	bool		is_new;
+
+	if (cache->def->visibility == NR_VISIBLE_IMMEDIATE)
+		return write_put(cache, key, value, bytes);
+	is_new = !nr_exec_exists(cache, key);
+	if (cache->def->visibility == NR_VISIBLE_COMMIT)
+		nr_stage_put(cache, key, value, bytes);
+	else
+		(void) write_put(cache, key, value, bytes);
+	return is_new;
+}
+
+bool
+nr_exec_put(NrCache *cache, const NrKey *key, Datum *values, const bool *isnull)
+{
+	NrCacheDef *def = cache->def;
+	size_t		bytes = nr_value_measure(def, values, isnull);
+
+	nr_check_entry_bytes(def, key->bytes, bytes);
+	if (unlikely(bytes > value_scratch.bytes || value_scratch.data == NULL))
+		scratch_reserve(&value_scratch, bytes);
+	nr_value_store(def, values, isnull, value_scratch.data);
+	return nr_exec_put_bytes(cache, key, value_scratch.data, bytes);
+}
+
+bool
+nr_exec_delete(NrCache *cache, const NrKey *key)
+{
+	bool		found;
+
+	if (cache->def->visibility == NR_VISIBLE_IMMEDIATE)
+		return write_delete(cache, key);
+	found = nr_exec_exists(cache, key);
+	/* found or not: the put that it answers may be committed and yet to be appended */
+	if (cache->def->visibility == NR_VISIBLE_COMMIT)
+		nr_stage_delete(cache, key);
+	else
+		(void) write_delete(cache, key);
+	return found;
 }
 
 void
@@ -310,5 +470,8 @@ nr_exec_truncate(NrCache *cache)
 	uint64		op[NR_OP_ALIGN(sizeof(NrOpHeader)) / sizeof(uint64)];
 	size_t		bytes = ds_hash_op_truncate(op);
 
-	nr_exec_write(cache, op, bytes, 1, &result);
+	if (cache->def->visibility == NR_VISIBLE_COMMIT)
+		nr_stage_truncate(cache);
+	else
+		nr_exec_write(cache, op, bytes, 1, &result);
 }

@@ -7,6 +7,8 @@
  *	 nr_fdw_scan.c     running them, EXPLAIN
  *	 nr_fdw_modify.c   INSERT, UPDATE, DELETE, COPY, tuple routing
  *	 nr_fdw_batch.c    operations collected into requests
+ *	 nr_fdw_staged.c   rows of caches of visibility 'commit', as a statement changes them
+ *	 nr_fdw_keys.c     sets of keys
  */
 #ifndef NR_FDW_H
 #define NR_FDW_H
@@ -77,6 +79,48 @@ extern void nr_batch_delete(NrBatch *batch, const NrKey *key);
 
 /* Apply as one request and empty the batch, also when it fails.  Returns how many had their flag set. */
 extern uint32 nr_batch_apply(NrBatch *batch, NrCache *cache);
+
+/* ---- keys (nr_fdw_keys.c) ---- */
+
+static inline bool
+nr_key_equal(const NrKey *a, const NrKey *b)
+{
+	return a->bytes == b->bytes && memcmp(a->data, b->data, a->bytes) == 0;
+}
+
+/* A set of keys, of which it keeps copies; belongs to the context it is made in. */
+typedef struct NrKeySet NrKeySet;
+
+extern NrKeySet *nr_keyset_make(MemoryContext context);
+
+/* False when it is a member already. */
+extern bool nr_keyset_add(NrKeySet *set, const NrKey *key);
+
+/* False when it is no member. */
+extern bool nr_keyset_remove(NrKeySet *set, const NrKey *key);
+
+/* ---- rows of caches of visibility 'commit' (nr_fdw_staged.c) ---- */
+
+/* What a statement has done to a cache so far; for all its parts, and as long as it runs. */
+typedef struct NrStagedRows NrStagedRows;
+
+extern NrStagedRows *nr_staged_rows(Oid relid, const EState *estate);
+
+/*
+ * Stage the change of a row that the statement's scan delivered.  False when the
+ * row has been changed since, or is gone: then nothing is done.
+ */
+extern bool nr_staged_update(NrStagedRows *rows, NrCache *cache, const NrKey *old_key,
+							 const NrKey *key, const char *value, uint32 bytes);
+extern bool nr_staged_delete(NrStagedRows *rows, NrCache *cache, const NrKey *key);
+
+/* The value of such a row; as nr_exec_get. */
+extern bool nr_staged_get(NrStagedRows *rows, NrCache *cache, const NrKey *key,
+						  const char **data, uint32 *bytes);
+
+/* Stage a row; the statement may be yet to change what was there. */
+extern void nr_staged_land(NrStagedRows *rows, NrCache *cache, const NrKey *key,
+						   const char *value, uint32 bytes);
 
 /* ---- modifications (nr_fdw_modify.c) ---- */
 

@@ -2,15 +2,19 @@
  * nr_fdw_modify.c
  *		INSERT, UPDATE, DELETE, COPY and tuple routing.
  *
- * INSERT and COPY mean put.  Rows are encoded into a request of one session
- * buffer, which is applied, and visible to everybody, when it is full and at
- * the end of the statement.  After an error the rows of the last, unfinished
+ * INSERT and COPY mean put.
+ *
+ * VISIBILITY 'commit': each row is staged as it comes (nr_fdw_staged.c).
+ *
+ * VISIBILITY 'immediate' and 'manual': INSERT and COPY encode rows into a
+ * request of one session buffer, which is applied when it is full and at the
+ * end of the statement.  After an error the rows of the last, unfinished
  * request are dropped; earlier ones stay.  Who could look between two rows of
  * the statement (triggers) or wants an answer for each row (RETURNING, WITH
  * CHECK OPTION) gets each row applied alone.
  *
- * UPDATE replaces the entry if it is still there.  Rows whose key changes are
- * kept until the end of the statement and then applied as one request, first
+ * There, UPDATE replaces the entry if it is still there.  Rows whose key changes
+ * are kept until the end of the statement and then applied as one request, first
  * all deletions, then all puts: row by row, "SET key = key + 1" would overwrite
  * and then delete rows that are yet to be moved.  A put replaces whatever had
  * the new key, and of two rows with the same new key the later one stays.
@@ -23,9 +27,10 @@
 #include "executor/executor.h"
 #include "nodes/makefuncs.h"
 #include "optimizer/appendinfo.h"
-#include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+
+#include "nr_stage.h"
 
 /* ResultRelInfo.ri_FdwState */
 typedef struct NrModify
@@ -42,23 +47,21 @@ typedef struct NrModify
 	NrKey		key;
 	StringInfoData value;
 
+	bool		known;			/* what is found out at the first row, is known */
+
+	/* visibility 'commit' */
+	NrStagedRows *staged;
+	bool		lands;			/* the statement also updates or deletes */
+
+	/* other visibilities */
 	NrBatch		batch;			/* puts that are yet to be applied */
-	bool		each_known;		/* each_row is known */
 	bool		each_row;		/* apply each row alone */
 
 	/* UPDATE with changed keys: applied at the end of the statement */
 	NrBatch		moved_from;
 	NrBatch		moved_to;
-	HTAB	   *moved;			/* MovedKey; NULL until there is one */
+	NrKeySet   *moved;			/* their old keys; NULL until there is one */
 } NrModify;
-
-/* An old key that has been moved already. */
-typedef struct MovedKey
-{
-	uint64		hash;
-	const char *data;
-	uint32		bytes;
-} MovedKey;
 
 static inline NrCache *
 modify_cache(NrModify *mod)
@@ -118,10 +121,12 @@ nr_fdw_modify_plan(PlannerInfo *root, ModifyTable *plan, Index rtindex, int subp
 static NrModify *
 modify_begin(ModifyTableState *mtstate, ResultRelInfo *rri, const char *what)
 {
-	MemoryContext context = AllocSetContextCreate(mtstate->ps.state->es_query_cxt,
-												  "nr_cache modify", ALLOCSET_DEFAULT_SIZES);
+	EState	   *estate = mtstate->ps.state;
+	MemoryContext context = AllocSetContextCreate(estate->es_query_cxt, "nr_cache modify",
+												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	NrModify   *mod = palloc0(sizeof(NrModify));
+	const NrCacheDef *def;
 
 	nr_require_writable(what);
 	mod->rel = rri->ri_RelationDesc;
@@ -131,7 +136,10 @@ modify_begin(ModifyTableState *mtstate, ResultRelInfo *rri, const char *what)
 	initStringInfo(&mod->value);
 	nr_batch_init(&mod->batch);
 	/* errors about the cache belong here, not to the first row */
-	mod->fingerprint = nr_cache_open(RelationGetRelid(mod->rel), RowExclusiveLock, 0)->def->fingerprint;
+	def = nr_cache_open(RelationGetRelid(mod->rel), RowExclusiveLock, 0)->def;
+	mod->fingerprint = def->fingerprint;
+	if (def->visibility == NR_VISIBLE_COMMIT)
+		mod->staged = nr_staged_rows(def->relid, estate);
 	MemoryContextSwitchTo(old);
 	rri->ri_FdwState = mod;
 	return mod;
@@ -168,13 +176,20 @@ nr_fdw_insert_begin(ModifyTableState *mtstate, ResultRelInfo *rri)
 	if (plan != NULL)
 		refuse_on_conflict(plan);
 
-	/* the scan of this table may be yet to come and would update the row once more */
+	/*
+	 * The statement updates this table, too.  Unless rows are staged, the scan
+	 * of it may be yet to come and would update the row once more.
+	 */
 	if (rri->ri_FdwState != NULL)
+	{
+		if (((NrModify *) rri->ri_FdwState)->staged)
+			return;
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot move a row into cache \"%s\", which the same statement updates",
 						RelationGetRelationName(rri->ri_RelationDesc)),
 				 errhint("Exclude the partition from the UPDATE, or update one partition at a time.")));
+	}
 	modify_begin(mtstate, rri, plan == NULL ? "COPY FROM" : "INSERT");
 }
 
@@ -244,19 +259,30 @@ has_observer(const TriggerDesc *triggers)
 
 /* Known only after the executor has finished its own preparations, so at the first row. */
 static void
-decide_each_row(NrModify *mod, const ResultRelInfo *rri)
+find_out(NrModify *mod, const EState *estate, const ResultRelInfo *rri)
 {
 	const ResultRelInfo *root = rri->ri_RootResultRelInfo;
 
 	mod->each_row = rri->ri_projectReturning != NULL || rri->ri_WithCheckOptions != NIL ||
 		has_observer(rri->ri_TrigDesc) || (root && has_observer(root->ri_TrigDesc));
-	mod->each_known = true;
+	mod->lands = AttributeNumberIsValid(mod->junk_key) || estate->es_auxmodifytables != NIL;
+	mod->known = true;
 }
 
 static size_t
 chunk_bytes(void)
 {
 	return Min((size_t) nr_engine.geo.session_buffer_bytes, (size_t) nr_guc_max_batch_kb * 1024);
+}
+
+/* Add the encoded row to the request; apply that when there is no room, or now.  Returns the last row's answer. */
+static bool
+collect_row(NrModify *mod, NrCache *cache, uint16 flags, bool now)
+{
+	if (mod->batch.ops.len + ds_hash_op_bytes(mod->key.bytes, mod->value.len) > chunk_bytes())
+		nr_batch_apply(&mod->batch, cache);
+	nr_batch_put(&mod->batch, &mod->key, mod->value.data, mod->value.len, flags);
+	return now && nr_batch_apply(&mod->batch, cache) > 0;
 }
 
 TupleTableSlot *
@@ -266,18 +292,19 @@ nr_fdw_insert(EState *estate, ResultRelInfo *rri, TupleTableSlot *slot, TupleTab
 	NrCache    *cache;
 	MemoryContext old;
 
-	if (unlikely(!mod->each_known))
-		decide_each_row(mod, rri);
+	if (unlikely(!mod->known))
+		find_out(mod, estate, rri);
 	check_row(mod, estate, rri, slot, false);
 
 	cache = modify_cache(mod);	/* after the constraints: these may be anybody's code */
 	old = MemoryContextSwitchTo(mod->row_context);
 	encode_row(mod, cache, slot);
-	if (mod->batch.ops.len + ds_hash_op_bytes(mod->key.bytes, mod->value.len) > chunk_bytes())
-		nr_batch_apply(&mod->batch, cache);
-	nr_batch_put(&mod->batch, &mod->key, mod->value.data, mod->value.len, 0);
-	if (mod->each_row)
-		nr_batch_apply(&mod->batch, cache);
+	if (mod->staged == NULL)
+		collect_row(mod, cache, 0, mod->each_row);
+	else if (mod->lands)
+		nr_staged_land(mod->staged, cache, &mod->key, mod->value.data, mod->value.len);
+	else
+		nr_stage_put(cache, &mod->key, mod->value.data, mod->value.len);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(mod->row_context);
 	return slot;
@@ -285,52 +312,20 @@ nr_fdw_insert(EState *estate, ResultRelInfo *rri, TupleTableSlot *slot, TupleTab
 
 /* ---- UPDATE ---- */
 
-static uint32
-moved_hash(const void *key, Size size)
-{
-	return (uint32) ((const MovedKey *) key)->hash;
-}
-
-static int
-moved_match(const void *a, const void *b, Size size)
-{
-	const MovedKey *x = a;
-	const MovedKey *y = b;
-
-	return x->bytes != y->bytes || memcmp(x->data, y->data, x->bytes) != 0;
-}
-
 /* Remember an old key; false when it was moved before (a join may deliver a row twice). */
 static bool
 first_move(NrModify *mod, const NrKey *key)
 {
-	MovedKey	moved = {.hash = key->hash, .data = key->data, .bytes = key->bytes};
-	MovedKey   *entry;
-	bool		found;
-
 	if (mod->moved == NULL)
 	{
-		HASHCTL		ctl = {
-			.keysize = sizeof(MovedKey), .entrysize = sizeof(MovedKey),
-			.hash = moved_hash, .match = moved_match, .hcxt = mod->context
-		};
 		MemoryContext old = MemoryContextSwitchTo(mod->context);
 
 		nr_batch_init(&mod->moved_from);
 		nr_batch_init(&mod->moved_to);
-		mod->moved = hash_create("nr_cache moved keys", 256, &ctl,
-								 HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
+		mod->moved = nr_keyset_make(mod->context);
 		MemoryContextSwitchTo(old);
 	}
-	entry = hash_search(mod->moved, &moved, HASH_ENTER, &found);
-	if (!found)
-	{
-		char	   *copy = MemoryContextAlloc(mod->context, Max(key->bytes, 1));
-
-		memcpy(copy, key->data, key->bytes);
-		entry->data = copy;
-	}
-	return !found;
+	return nr_keyset_add(mod->moved, key);
 }
 
 /* A row whose key changes.  False: the row is not there any more. */
@@ -338,10 +333,8 @@ static bool
 move_row(NrModify *mod, NrCache *cache, const NrKey *old_key)
 {
 	size_t		limit = (size_t) nr_guc_max_batch_kb * 1024;
-	const char *data;
-	uint32		bytes;
 
-	if (!nr_exec_get(cache, old_key, &data, &bytes) || !first_move(mod, old_key))
+	if (!nr_exec_exists(cache, old_key) || !first_move(mod, old_key))
 		return false;
 	nr_batch_delete(&mod->moved_from, old_key);
 	nr_batch_put(&mod->moved_to, &mod->key, mod->value.data, mod->value.len, 0);
@@ -353,6 +346,21 @@ move_row(NrModify *mod, NrCache *cache, const NrKey *old_key)
 						   nr_guc_max_batch_kb),
 				 errhint("Change fewer keys in one statement, or raise \"%s\" and restart the server.",
 						 "nr_cache.max_batch")));
+	return true;
+}
+
+/*
+ * A row whose key stays.  What is pending in a cache of visibility 'manual' has
+ * no answer yet, so it is what readers see that counts.
+ */
+static bool
+replace_row(NrModify *mod, NrCache *cache)
+{
+	if (cache->def->visibility == NR_VISIBLE_IMMEDIATE)
+		return collect_row(mod, cache, DS_HASH_IF_PRESENT, true);
+	if (!nr_exec_exists(cache, &mod->key))
+		return false;
+	collect_row(mod, cache, DS_HASH_IF_PRESENT, false);
 	return true;
 }
 
@@ -371,11 +379,11 @@ nr_fdw_update(EState *estate, ResultRelInfo *rri, TupleTableSlot *slot, TupleTab
 	old = MemoryContextSwitchTo(mod->row_context);
 	encode_row(mod, cache, slot);
 	encode_old_key(mod, cache, plan_slot, &old_key);
-	if (old_key.bytes == mod->key.bytes && memcmp(old_key.data, mod->key.data, old_key.bytes) == 0)
-	{
-		nr_batch_put(&mod->batch, &mod->key, mod->value.data, mod->value.len, DS_HASH_IF_PRESENT);
-		done = nr_batch_apply(&mod->batch, cache) > 0;
-	}
+	if (mod->staged)
+		done = nr_staged_update(mod->staged, cache, &old_key, &mod->key, mod->value.data,
+								mod->value.len);
+	else if (nr_key_equal(&old_key, &mod->key))
+		done = replace_row(mod, cache);
 	else
 		done = move_row(mod, cache, &old_key);
 	MemoryContextSwitchTo(old);
@@ -402,12 +410,15 @@ nr_fdw_delete(EState *estate, ResultRelInfo *rri, TupleTableSlot *slot, TupleTab
 
 		/* the plan's row has the columns that the query needs, not those that RETURNING wants */
 		MemoryContextSwitchTo(GetPerTupleMemoryContext(estate));
-		done = nr_exec_get(cache, &key, &data, &bytes);
+		done = mod->staged ? nr_staged_get(mod->staged, cache, &key, &data, &bytes) :
+			nr_exec_get(cache, &key, &data, &bytes);
 		if (done)
 			nr_fdw_store_row(cache->def, slot, key.data, key.bytes, data, bytes, true);
 		MemoryContextSwitchTo(mod->row_context);
 	}
-	done = done && nr_exec_delete(cache, &key);
+	if (done)
+		done = mod->staged ? nr_staged_delete(mod->staged, cache, &key) :
+			nr_exec_delete(cache, &key);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(mod->row_context);
 	return done ? slot : NULL;

@@ -6,6 +6,9 @@
  * of one position of the log, at its first row, and is done with the cache; a
  * rescan in the same statement reads the same copy again.  A lookup copies the
  * entry.
+ *
+ * Of what the own transaction has staged a scan sees what the statement's
+ * snapshot says: the work of commands before it.
  */
 #include "nr_fdw.h"
 
@@ -19,11 +22,14 @@
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
 
+#include "nr_stage.h"
+
 typedef struct NrScan
 {
 	NrSite		site;
 	Oid			relid;
 	bool		with_values;
+	CommandId	before;			/* commands below it are seen */
 	MemoryContext context;		/* what outlives a row: the copy, or the array's elements */
 	bool		started;
 
@@ -179,7 +185,7 @@ next_of_lookup(NrScan *scan, TupleTableSlot *slot)
 		uint32		bytes;
 
 		nr_key_encode(cache, scan->keys[scan->next_key++], &key);
-		if (nr_exec_get(cache, &key, &data, &bytes))
+		if (nr_exec_get_before(cache, &key, scan->before, &data, &bytes))
 		{
 			scan->entries++;
 			nr_fdw_store_row(cache->def, slot, key.data, key.bytes, data, bytes,
@@ -200,7 +206,7 @@ start_scan(NrScan *scan)
 		MemoryContext old = MemoryContextSwitchTo(scan->context);
 		size_t		bytes;
 
-		scan->copy = nr_exec_scan(scan_cache(scan), &scan->n, &bytes);
+		scan->copy = nr_exec_scan(scan_cache(scan), scan->before, &scan->n, &bytes);
 		MemoryContextSwitchTo(old);
 		scan->copied = true;
 	}
@@ -231,6 +237,7 @@ void
 nr_fdw_scan_begin(ForeignScanState *node, int eflags)
 {
 	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
+	EState	   *estate = node->ss.ps.state;
 	NrScan	   *scan;
 
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
@@ -239,7 +246,7 @@ nr_fdw_scan_begin(ForeignScanState *node, int eflags)
 	scan = palloc0(sizeof(NrScan));
 	scan->relid = RelationGetRelid(node->ss.ss_currentRelation);
 	scan->with_values = intVal(list_nth(plan->fdw_private, NR_SCAN_VALUES));
-	scan->context = AllocSetContextCreate(node->ss.ps.state->es_query_cxt, "nr_cache scan",
+	scan->context = AllocSetContextCreate(estate->es_query_cxt, "nr_cache scan",
 										  ALLOCSET_DEFAULT_SIZES);
 	if (plan->fdw_exprs != NIL)
 	{
@@ -248,7 +255,13 @@ nr_fdw_scan_begin(ForeignScanState *node, int eflags)
 		scan->array = intVal(list_nth(plan->fdw_private, NR_SCAN_ARRAY));
 	}
 	node->fdw_state = scan;
-	scan_cache(scan);			/* errors about the cache belong here, not to the first row */
+	scan->before = NR_STAGE_NEWEST;
+	/* errors about the cache belong here, not to the first row */
+	if (scan_cache(scan)->def->visibility == NR_VISIBLE_COMMIT)
+	{
+		scan->before = estate->es_snapshot->curcid;
+		nr_stage_scan_open(scan->relid, scan->before, estate->es_query_cxt);
+	}
 }
 
 /* Called in the memory context of the node's current row. */

@@ -248,18 +248,47 @@ nr_fetch_byval(const char *data, int16 typlen)
 /* ---- through the engine (nr_exec.c) ---- */
 
 /*
+ * Whether who writes takes the writer's lock: what is pending has one writer, and so
+ * have two copies, unless many writers' requests are combined.
+ */
+static inline bool
+nr_single_writer(const NrCacheDef *def)
+{
+	return def->visibility == NR_VISIBLE_MANUAL || def->scheme == NR_SCHEME_LEFT_RIGHT ||
+		(def->copies == 2 && def->visibility == NR_VISIBLE_COMMIT);
+}
+
+/*
  * Give a read (DsHashGet, ...) to the structure, inside enter and leave; waits
  * are interruptible.  Sizes that did not suffice are the caller's matter.
  */
 extern void nr_exec_read(NrCache *cache, void *op);
 
 /*
- * Put or delete one entry; true when the operation's flag was set (new;
- * found).  "values" and "isnull" are indexed by attnum - 1; toasted values are
- * replaced by plain ones.  Callers have called nr_require_writable.
+ * Put or delete one entry, in the way of the cache's visibility.  True when the
+ * key was new / was there: commit: in the transaction's own view; immediate: when
+ * the write took effect; manual: in what is published.  "values" and "isnull" are
+ * indexed by attnum - 1; toasted values are replaced by plain ones; nr_exec_put_bytes
+ * takes what nr_value_encode made.  Callers have called nr_require_writable.
+ *
+ * With visibility commit the answer costs a lookup: who needs none calls
+ * nr_stage_put or nr_stage_delete (nr_stage.h).
  */
 extern bool nr_exec_put(NrCache *cache, const NrKey *key, Datum *values, const bool *isnull);
+extern bool nr_exec_put_bytes(NrCache *cache, const NrKey *key, const char *value, uint32 bytes);
 extern bool nr_exec_delete(NrCache *cache, const NrKey *key);
 extern void nr_exec_truncate(NrCache *cache);
+
+/*
+ * The engine answered NR_NO_SPACE: is it worth another try?  Frees orphans, once
+ * there is nothing to free the answer is no.
+ */
+extern bool nr_exec_found_space(const NrCache *cache);
+
+/* ERROR for a write's status that is not NR_OK; "bytes" as the engine was given them. */
+extern void nr_exec_failed(const NrCache *cache, NrStatus status, size_t bytes) pg_attribute_noreturn();
+
+/* The same for NR_NO_SPACE when preparing a transaction's batch, which asks for the worst case. */
+extern void nr_exec_batch_full(const NrCache *cache) pg_attribute_noreturn();
 
 #endif							/* NR_FN_H */

@@ -2,11 +2,14 @@
  * nr_fn_many.c
  *		nr_get_many: an array of keys in, an array of values out, one visit.
  *
- * All keys are found at one log position, with their lines prefetched.  The
- * arrays are taken apart and built here rather than by deconstruct_array and
- * construct_array, which would allocate and copy each element.
+ * All keys are found at one log position, with their lines prefetched; what the
+ * transaction has staged is put on top.  The arrays are taken apart and built here
+ * rather than by deconstruct_array and construct_array, which would allocate and
+ * copy each element.
  */
 #include "nr_fn.h"
+
+#include "nr_stage.h"
 
 #include "access/tupmacs.h"
 #include "utils/array.h"
@@ -45,6 +48,7 @@ typedef struct Many
 	int			n;				/* elements of the array, NULLs included */
 	int		   *slot;			/* element -> index in get's arrays, -1 for NULL; NULL: all the same */
 	NrKey	   *keys;
+	const char **staged;		/* by index: where a staged value is, else NULL; NULL: none is staged */
 } Many;
 
 static pg_noinline ManySite *
@@ -158,6 +162,33 @@ result_too_large(void)
 			 errhint("Ask for fewer keys in one call.")));
 }
 
+/* What this transaction has written takes the place of what was found. */
+static void
+many_overlay(const NrCache *cache, Many *many)
+{
+	many->staged = palloc0(many->get.n * sizeof(char *) + 1);
+	for (uint32 i = 0; i < many->get.n; i++)
+	{
+		uint32		bytes;
+		bool		was_found = many->get.length[i] >= 0;
+
+		switch (nr_stage_find(cache->stage, &many->keys[i], NR_STAGE_NEWEST,
+							  &many->staged[i], &bytes))
+		{
+			case NR_STAGED_VALUE:
+				many->get.length[i] = bytes;
+				many->get.found += !was_found;
+				break;
+			case NR_STAGED_GONE:
+				many->get.length[i] = -1;
+				many->get.found -= was_found;
+				break;
+			case NR_STAGED_NOT:
+				break;
+		}
+	}
+}
+
 static void
 many_read(NrCache *cache, Many *many)
 {
@@ -183,6 +214,8 @@ many_read(NrCache *cache, Many *many)
 		many->get.capacity = many->get.needed_bytes + many->get.needed_bytes / 8;
 		CHECK_FOR_INTERRUPTS();
 	}
+	if (unlikely(cache->stage != NULL))
+		many_overlay(cache, many);
 	cache->handle.hits += many->get.found;
 	cache->handle.misses += many->get.n - many->get.found;
 }
@@ -196,6 +229,8 @@ many_stored(const Many *many, int i, int64 *bytes)
 	if (slot < 0 || many->get.length[slot] < 0)
 		return NULL;
 	*bytes = many->get.length[slot];
+	if (unlikely(many->staged != NULL && many->staged[slot] != NULL))
+		return many->staged[slot];
 	return many->get.out + many->get.at[slot];
 }
 

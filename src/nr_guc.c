@@ -81,7 +81,7 @@ define_start_settings(void)
 							PGC_POSTMASTER, GUC_UNIT_BYTE, NULL, NULL, NULL);
 	DefineCustomIntVariable("nr_cache.max_batch",
 							"Largest batch of changes that is applied in one step.",
-							NULL,
+							"A call, a transaction's changes to a cache, or what awaits nr_publish().",
 							&nr_guc_max_batch_kb, 4096, 64, 1024 * 1024,
 							PGC_POSTMASTER, GUC_UNIT_KB, NULL, NULL, NULL);
 }

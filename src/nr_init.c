@@ -27,6 +27,7 @@ _PG_init(void)
 	nr_shmem_install();
 	nr_lifetime_init();
 	nr_ddl_init();
+	nr_parallel_init();
 #ifdef NR_TEST_POINTS
 	nr_test_point_init();
 #endif

@@ -48,7 +48,13 @@ typedef struct NrRegEntry
 	Oid			relid;
 	uint64		fingerprint;
 	uint64		seed;
+	NrScheme	scheme;			/* part of the layout; here for the views, which */
+	NrVisibility visibility;	/* cannot read other databases' catalogs */
 } NrRegEntry;
+
+/* Replicas of its group. */
+#define nr_entry_replicas(entry) \
+	((entry)->scheme == NR_SCHEME_LEFT_RIGHT ? 1 : nr_engine.geo.replicas)
 
 #define NR_REG_SWEEP	UINT64CONST(1)
 
@@ -94,14 +100,19 @@ extern TimestampTz nr_host_patience_until;
 
 typedef struct NrTableOptions
 {
-	const char *visibility;		/* NULL = not given */
+	NrScheme	scheme;
+	NrVisibility visibility;
 	int			copies;			/* in each replica: 1 or 2 */
 	int			memory_kb;		/* 0 = not given */
 	int			log_size_kb;	/* 0 = not given */
 } NrTableOptions;
 
-/* Options of a foreign table, already validated. */
+/* Options of a foreign table, already validated; defaults for what is not given. */
 extern void nr_table_options(List *options, NrTableOptions *out);
+
+/* The options' values. */
+extern const char *nr_scheme_name(NrScheme scheme);
+extern const char *nr_visibility_name(NrVisibility visibility);
 
 /* Whether a column's options say that it is the key. */
 extern bool nr_column_is_key(List *options);
@@ -215,6 +226,45 @@ extern void nr_lifetime_flush_counters(void);
 /* Let go of every cache, counts flushed: the token is about to be returned. */
 extern void nr_lifetime_detach_all(void);
 
+/* ---- stages at the end of (sub)transactions (nr_stage.c, nr_stage_read.c) ---- */
+
+/* ERROR object_in_use when the cache's definition is not the one it was staged for. */
+extern void nr_stage_check(const NrCache *cache);
+
+/* RELEASE or ROLLBACK TO of the current subtransaction.  Cannot fail. */
+extern void nr_stage_end_level(bool commit);
+
+/* All stages, in OID order of their caches; the array is the transaction's. */
+extern int	nr_stage_list(struct NrStage ***list);
+extern NrCache *nr_stage_cache(const struct NrStage *stage);
+
+/* Forget one, of a cache that was dropped. */
+extern void nr_stage_discard(struct NrStage *stage);
+
+/* What a stage comes to, as one request; palloc'd. */
+extern char *nr_stage_batch(const struct NrStage *stage, size_t *bytes, uint32 *n);
+
+/* From now on, nothing can be staged / end of the transaction: forget all.  Cannot fail. */
+extern void nr_stage_close(void);
+extern void nr_stage_forget(void);
+
+/* ---- commit (nr_commit.c) ---- */
+
+/*
+ * PRE_COMMIT, in two steps: forget stages of dropped caches and open the others
+ * (reads catalogs); then prepare one batch for each.  May ERROR; waits are
+ * interruptible.
+ */
+extern void nr_commit_check(void);
+extern void nr_commit_prepare(void);
+
+/* PRE_PREPARE: ERROR feature_not_supported when anything is staged. */
+extern void nr_commit_refuse_prepare(void);
+
+/* COMMIT: make all visible, waiting for nobody / ABORT: give everything back.  Cannot fail. */
+extern void nr_commit_append(void);
+extern void nr_commit_drop(void);
+
 /* ---- DDL (nr_ddl.c) ---- */
 
 extern void nr_ddl_init(void);
@@ -227,6 +277,10 @@ extern void nr_ddl_forget(void);
  * type changes and a cache has values of the relation's row type.
  */
 extern void nr_ddl_check_attribute(Oid relid, AttrNumber attnum);
+
+/* ---- parallel plans (nr_parallel.c) ---- */
+
+extern void nr_parallel_init(void);
 
 /* ---- open (nr_open.c) ---- */
 

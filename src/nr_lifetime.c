@@ -17,6 +17,9 @@
  * holds until after that.  Where that lock is gone already (PREPARE TRANSACTION)
  * it is left to whoever opens the relation next, or to the sweep.
  *
+ * STAGED WRITES (nr_stage.c, nr_commit.c) are prepared last at PRE_COMMIT, and
+ * appended or dropped before any state is freed.
+ *
  * DEFINITIONS that were replaced live on until the transaction ends, since
  * somebody up the stack may be using one.
  */
@@ -269,6 +272,7 @@ nr_lifetime_detach_all(void)
 	HASH_SEQ_STATUS scan;
 	NrCacheEntry *entry;
 
+	nr_commit_drop();
 	nr_lifetime_flush_counters();
 	nr_epoch++;
 	if (entries == NULL)
@@ -306,6 +310,7 @@ end_transaction(void)
 
 	nr_epoch++;
 	nr_ddl_forget();
+	nr_stage_forget();
 	touched = NULL;
 	ntouched = touched_room = 0;
 	made = NULL;
@@ -329,6 +334,7 @@ end_transaction(void)
 static void
 commit(void)
 {
+	nr_commit_append();
 	nr_lifetime_flush_counters();
 	for (int i = 0; i < ntouched; i++)
 		if (locked_exclusively(touched[i].relid))
@@ -339,6 +345,7 @@ commit(void)
 static void
 rollback(void)
 {
+	nr_commit_drop();
 	nr_lifetime_flush_counters();
 	for (int i = 0; i < nmade; i++)
 		if (locked_exclusively(made[i].relid))
@@ -355,9 +362,12 @@ xact_callback(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
+			nr_commit_check();
 			settle_touched();
+			nr_commit_prepare();
 			break;
 		case XACT_EVENT_PRE_PREPARE:
+			nr_commit_refuse_prepare();
 			nr_lifetime_flush_counters();
 			break;
 		case XACT_EVENT_COMMIT:
@@ -381,18 +391,21 @@ xact_callback(XactEvent event, void *arg)
 }
 
 /*
- * Savepoints matter for one thing only: states made under a layout that goes
- * away with one have to be freed now, while its lock is held.  (At this event an
- * aborting subtransaction's xid is not "current" any more.  Of several xids that
- * a layout needs, the latest is the first to go.)
+ * Savepoints matter for staged writes, and for one thing more: states made under
+ * a layout that goes away with one have to be freed now, while its lock is held.
+ * (At this event an aborting subtransaction's xid is not "current" any more.  Of
+ * several xids that a layout needs, the latest is the first to go.)
  */
 static void
 subxact_callback(SubXactEvent event, SubTransactionId mySubid, SubTransactionId parentSubid, void *arg)
 {
 	int			kept = 0;
 
+	if (event == SUBXACT_EVENT_COMMIT_SUB)
+		nr_stage_end_level(true);
 	if (event != SUBXACT_EVENT_ABORT_SUB)
 		return;
+	nr_stage_end_level(false);
 	nr_epoch++;
 	for (int i = 0; i < nmade; i++)
 	{

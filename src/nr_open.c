@@ -150,7 +150,7 @@ check_kind(Oid relid)
 	ereport(ERROR,
 			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 			 errmsg("\"%s\" is not a cache", name),
-			 errhint("A cache is made with CREATE FOREIGN TABLE ... SERVER nr_cache OPTIONS (visibility 'immediate').")));
+			 errhint("A cache is made with CREATE FOREIGN TABLE ... SERVER nr_cache.")));
 }
 
 static void
@@ -293,6 +293,8 @@ nr_cache_open(Oid relid, LOCKMODE lockmode, AclMode need)
 	/* as relation_open() does: a prepared transaction must not keep the lock */
 	if (entry->cache.def->temporary)
 		MyXactFlags |= XACT_FLAGS_ACCESSEDTEMPNAMESPACE;
+	if (entry->cache.stage != NULL)
+		nr_stage_check(&entry->cache);
 	attach(entry);
 	return &entry->cache;
 }

@@ -3,8 +3,9 @@
  *		Options of servers, foreign tables and columns: the FDW's validator, and
  *		reading them.
  *
- * The validator sees options only; what depends on the columns is checked in
- * nr_def.c.  It must work without shared memory, for pg_upgrade.
+ * The validator sees the options of one table as they will be, and only those;
+ * what depends on the columns is checked in nr_def.c.  It must work without
+ * shared memory, for pg_upgrade.
  */
 #include "nr_internal.h"
 
@@ -46,16 +47,11 @@ static const NrOption nr_options[] = {
 	{"key", AttributeRelationId, check_key},
 };
 
-/* ---- values ---- */
+/* By NrScheme and NrVisibility. */
+static const char *const scheme_names[] = {"nr", "left_right"};
+static const char *const visibility_names[] = {"commit", "immediate", "manual"};
 
-static void
-value_not_supported(DefElem *def, const char *supported)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("%s '%s' is not supported yet", def->defname, defGetString(def)),
-			 errhint("Use %s '%s'.", def->defname, supported)));
-}
+/* ---- values ---- */
 
 static void
 value_invalid(DefElem *def, const char *valid)
@@ -66,15 +62,23 @@ value_invalid(DefElem *def, const char *valid)
 			 errhint("Valid values are: %s.", valid)));
 }
 
-static void
-check_scheme(DefElem *def)
+/* Index of the option's value among n names, -1 when it is none of them. */
+static int
+value_index(DefElem *def, const char *const *names, int n)
 {
 	const char *value = defGetString(def);
 
-	if (strcmp(value, "left_right") == 0)
-		value_not_supported(def, "nr");
-	if (strcmp(value, "nr") != 0)
-		value_invalid(def, "nr");
+	for (int i = 0; i < n; i++)
+		if (strcmp(value, names[i]) == 0)
+			return i;
+	return -1;
+}
+
+static void
+check_scheme(DefElem *def)
+{
+	if (value_index(def, scheme_names, lengthof(scheme_names)) < 0)
+		value_invalid(def, "nr, left_right");
 }
 
 static void
@@ -89,12 +93,8 @@ check_copies(DefElem *def)
 static void
 check_visibility(DefElem *def)
 {
-	const char *value = defGetString(def);
-
-	if (strcmp(value, "commit") == 0 || strcmp(value, "manual") == 0)
-		value_not_supported(def, "immediate");
-	if (strcmp(value, "immediate") != 0)
-		value_invalid(def, "immediate");
+	if (value_index(def, visibility_names, lengthof(visibility_names)) < 0)
+		value_invalid(def, "commit, immediate, manual");
 }
 
 static void
@@ -128,6 +128,32 @@ static void
 check_key(DefElem *def)
 {
 	(void) defGetBoolean(def);
+}
+
+/* What the options of a table say together; each by itself is right. */
+static void
+check_together(List *options)
+{
+	const char *scheme = scheme_names[NR_SCHEME_NR];
+	const char *copies = NULL;
+	ListCell   *lc;
+
+	foreach(lc, options)
+	{
+		DefElem    *def = lfirst_node(DefElem, lc);
+
+		if (strcmp(def->defname, "scheme") == 0)
+			scheme = defGetString(def);
+		else if (strcmp(def->defname, "copies") == 0)
+			copies = defGetString(def);
+	}
+	if (copies != NULL && strcmp(copies, "1") == 0 &&
+		strcmp(scheme, scheme_names[NR_SCHEME_LEFT_RIGHT]) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a cache of scheme 'left_right' cannot have copies '1'"),
+				 errdetail("Of its two copies, one is read while the other is written."),
+				 errhint("Leave out the option \"copies\", or use scheme 'nr'.")));
 }
 
 /* ---- validator ---- */
@@ -170,6 +196,8 @@ nr_cache_fdw_validator(PG_FUNCTION_ARGS)
 			unknown_option(def->defname, catalog);
 		option->check(def);
 	}
+	if (catalog == ForeignTableRelationId)
+		check_together(options);
 	PG_RETURN_VOID();
 }
 
@@ -181,13 +209,17 @@ nr_table_options(List *options, NrTableOptions *out)
 	ListCell   *lc;
 
 	memset(out, 0, sizeof(*out));
+	out->scheme = NR_SCHEME_NR;
+	out->visibility = NR_VISIBLE_COMMIT;
 	out->copies = 1;
 	foreach(lc, options)
 	{
 		DefElem    *def = lfirst_node(DefElem, lc);
 
-		if (strcmp(def->defname, "visibility") == 0)
-			out->visibility = defGetString(def);
+		if (strcmp(def->defname, "scheme") == 0)
+			out->scheme = value_index(def, scheme_names, lengthof(scheme_names));
+		else if (strcmp(def->defname, "visibility") == 0)
+			out->visibility = value_index(def, visibility_names, lengthof(visibility_names));
 		else if (strcmp(def->defname, "copies") == 0)
 			out->copies = pg_strtoint32(defGetString(def));
 		else if (strcmp(def->defname, "memory") == 0)
@@ -195,6 +227,20 @@ nr_table_options(List *options, NrTableOptions *out)
 		else if (strcmp(def->defname, "log_size") == 0)
 			(void) parse_int(defGetString(def), &out->log_size_kb, GUC_UNIT_KB, NULL);
 	}
+	if (out->scheme == NR_SCHEME_LEFT_RIGHT)
+		out->copies = 2;
+}
+
+const char *
+nr_scheme_name(NrScheme scheme)
+{
+	return scheme_names[scheme];
+}
+
+const char *
+nr_visibility_name(NrVisibility visibility)
+{
+	return visibility_names[visibility];
 }
 
 bool

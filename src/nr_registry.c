@@ -73,7 +73,7 @@ free_locked(uint32 i)
 	pg_atomic_write_u64(&entry->state, 0);
 	entry->dboid = InvalidOid;
 	entry->relid = InvalidOid;
-	nr_group_destroy(&nr_engine, i);
+	nr_group_destroy(&nr_engine, i, &ds_hash_dispatch);
 }
 
 static void
@@ -128,6 +128,8 @@ make_locked(const NrCacheDef *def, uint64 seed, NrRegRef *ref)
 
 	memset(&config, 0, sizeof(config));
 	config.copies = def->copies;
+	config.replicas = def->scheme == NR_SCHEME_LEFT_RIGHT ? 1 : 0;
+	config.lazy = def->copies == 1 && def->visibility != NR_VISIBLE_IMMEDIATE;
 	config.extents_max = def->memory_extents;
 	config.log_bytes = def->log_bytes;
 	config.log_slots = log_slots(def->log_bytes);
@@ -143,6 +145,8 @@ make_locked(const NrCacheDef *def, uint64 seed, NrRegRef *ref)
 	entry->relid = def->relid;
 	entry->fingerprint = def->fingerprint;
 	entry->seed = seed;
+	entry->scheme = def->scheme;
+	entry->visibility = def->visibility;
 	ref->group = i;
 	ref->generation = ++nr_shared->last_generation;
 	ref->seed = seed;
@@ -220,12 +224,14 @@ nr_registry_read(uint32 i, NrRegEntry *entry, NrGroupInfo *group, NrReplicaInfo 
 	entry->relid = from->relid;
 	entry->fingerprint = from->fingerprint;
 	entry->seed = from->seed;
+	entry->scheme = from->scheme;
+	entry->visibility = from->visibility;
 
 	/* the lock keeps the group from being dropped and made anew meanwhile */
 	if (state != 0 && group != NULL)
 	{
 		nr_group_info(&nr_engine, i, group);
-		for (uint32 r = 0; r < nr_engine.geo.replicas; r++)
+		for (uint32 r = 0; r < nr_entry_replicas(entry); r++)
 			nr_replica_info(&nr_engine, i, r, &replicas[r]);
 	}
 	LWLockRelease(nr_registry_lock);

@@ -6,18 +6,24 @@
  * 'name:action' or 'name:action:n': at every n-th passage (default: each) of
  * the point "name", or of any point when the name is '*', do
  *
- *		kill9	SIGKILL to itself: the server resets shared memory
- *		stop	SIGSTOP to itself: until somebody sends SIGCONT
- *		sleep	a tenth of a second
+ *		kill9		SIGKILL to itself: the server resets shared memory
+ *		stop		SIGSTOP to itself: until somebody sends SIGCONT
+ *		sleep		a tenth of a second
+ *		nap			a millisecond
+ *		cancel		SIGINT to itself: as pg_cancel_backend()
+ *		terminate	SIGTERM to itself: as pg_terminate_backend()
+ *		error		an error, at points whose names begin with "stage_"
  *
  * A point may lie inside a combine, where nothing may be allocated or raised:
  * so the text is taken apart when it is set, and the actions are bare system
- * calls.
+ * calls.  The points stage_* are those where an error is allowed: in a
+ * transaction's own code, before its commit record.
  */
 #include "postgres.h"
 
 #ifdef NR_TEST_POINTS
 
+#include <limits.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -30,8 +36,17 @@ typedef enum NrTestAction
 	NR_TEST_NONE,
 	NR_TEST_KILL9,
 	NR_TEST_STOP,
-	NR_TEST_SLEEP
+	NR_TEST_SLEEP,
+	NR_TEST_NAP,
+	NR_TEST_CANCEL,
+	NR_TEST_TERMINATE,
+	NR_TEST_ERROR
 } NrTestAction;
+
+/* By NrTestAction. */
+static const char *const nr_test_actions[] = {
+	"", "kill9", "stop", "sleep", "nap", "cancel", "terminate", "error"
+};
 
 typedef struct NrTestPoint
 {
@@ -42,7 +57,7 @@ typedef struct NrTestPoint
 
 static char *nr_test_point_text;
 static NrTestPoint nr_test_point;
-static uint32 nr_test_point_passed;
+static int	nr_test_point_passed;
 
 /* Take 'name:action[:n]' apart.  False when it is something else. */
 static bool
@@ -60,12 +75,11 @@ test_point_parse(const char *text, NrTestPoint *point)
 					&point->every, &end);
 	if (fields < 2 || text[end] != '\0' || point->every == 0)
 		return false;
-	if (strcmp(action, "kill9") == 0)
-		point->action = NR_TEST_KILL9;
-	else if (strcmp(action, "stop") == 0)
-		point->action = NR_TEST_STOP;
-	else if (strcmp(action, "sleep") == 0)
-		point->action = NR_TEST_SLEEP;
+	for (int i = NR_TEST_KILL9; i < lengthof(nr_test_actions); i++)
+	{
+		if (strcmp(action, nr_test_actions[i]) == 0)
+			point->action = (NrTestAction) i;
+	}
 	return point->action != NR_TEST_NONE;
 }
 
@@ -116,6 +130,21 @@ test_point_pass(const char *name)
 		case NR_TEST_SLEEP:
 			usleep(100000);
 			break;
+		case NR_TEST_NAP:
+			usleep(1000);
+			break;
+		case NR_TEST_CANCEL:
+			kill(getpid(), SIGINT);
+			break;
+		case NR_TEST_TERMINATE:
+			kill(getpid(), SIGTERM);
+			break;
+		case NR_TEST_ERROR:
+			if (strncmp(name, "stage_", 6) == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_INTERNAL_ERROR),
+						 errmsg("error at test point \"%s\"", name)));
+			break;
 	}
 }
 
@@ -132,6 +161,11 @@ nr_test_point_init(void)
 							   test_point_check,
 							   test_point_assign,
 							   NULL);
+	DefineCustomIntVariable("nr_cache.test_point_passed",
+							"How often this backend has passed the point since it was set.",
+							NULL,
+							&nr_test_point_passed, 0, 0, INT_MAX,
+							PGC_INTERNAL, GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
 	nr_test_point_hook = test_point_pass;
 }
 

@@ -186,7 +186,7 @@ nr_caches(PG_FUNCTION_ARGS)
 		if (!nr_registry_read(i, &entry, &group, replicas))
 			continue;
 		known = stat_of_entry(i, &entry, &stat);
-		for (uint32 r = 0; r < nr_engine.geo.replicas; r++)
+		for (uint32 r = 0; r < nr_entry_replicas(&entry); r++)
 		{
 			const NrReplicaInfo *info = &replicas[r];
 
@@ -196,9 +196,9 @@ nr_caches(PG_FUNCTION_ARGS)
 		}
 
 		put_cache(&row, &entry);
-		put_text(&row, "nr");
+		put_text(&row, nr_scheme_name(entry.scheme));
 		put_int4(&row, group.copies);
-		put_text(&row, "immediate");
+		put_text(&row, nr_visibility_name(entry.visibility));
 		known ? put_int8(&row, stat.entries) : put_null(&row);
 		known ? put_int8(&row, stat.key_bytes) : put_null(&row);
 		known ? put_int8(&row, stat.value_bytes) : put_null(&row);
@@ -210,6 +210,7 @@ nr_caches(PG_FUNCTION_ARGS)
 		known ? put_int8(&row, stat.overflow_lines) : put_null(&row);
 		known ? put_int8(&row, stat.heap_used_bytes) : put_null(&row);
 		known ? put_int8(&row, stat.heap_free_bytes) : put_null(&row);
+		known ? put_int8(&row, stat.notes) : put_null(&row);
 		put_int8(&row, hits);
 		put_int8(&row, misses);
 		put_int8(&row, writes);
@@ -265,7 +266,7 @@ nr_replicas(PG_FUNCTION_ARGS)
 
 		if (!nr_registry_read(i, &entry, &group, replicas))
 			continue;
-		for (uint32 r = 0; r < nr_engine.geo.replicas; r++)
+		for (uint32 r = 0; r < nr_entry_replicas(&entry); r++)
 		{
 			const NrReplicaInfo *info = &replicas[r];
 
@@ -278,6 +279,20 @@ nr_replicas(PG_FUNCTION_ARGS)
 }
 
 /* ---- nr_logs ---- */
+
+/* Order numbers are drawn where commits may overtake one another: with two copies they do not. */
+static void
+put_order(Row *row, const NrRegEntry *entry, const NrGroupInfo *group)
+{
+	if (entry->visibility != NR_VISIBLE_COMMIT || group->copies != 1)
+	{
+		put_null(row);
+		put_null(row);
+		return;
+	}
+	put_int8(row, group->order_seq);
+	put_int8(row, group->order_horizon);
+}
 
 PG_FUNCTION_INFO_V1(nr_logs);
 
@@ -298,7 +313,7 @@ nr_logs(PG_FUNCTION_ARGS)
 
 		if (!nr_registry_read(i, &entry, &group, replicas))
 			continue;
-		for (uint32 r = 0; r < nr_engine.geo.replicas; r++)
+		for (uint32 r = 0; r < nr_entry_replicas(&entry); r++)
 		{
 			const NrReplicaInfo *info = &replicas[r];
 
@@ -316,12 +331,15 @@ nr_logs(PG_FUNCTION_ARGS)
 		put_int8(&row, group.head);
 		put_int4(&row, group.log_slots);
 		put_int4(&row, group.tail > group.head ? group.tail - group.head : 0);
+		put_int4(&row, group.promised);
 		put_int8(&row, group.log_bytes);
 		put_int8(&row, used);
 		put_int8(&row, group.no_log_space);
 		put_int8(&row, group.log_space_waits);
 		put_int8(&row, group.granted);
 		put_int8(&row, group.released);
+		put_int8(&row, group.pending);
+		put_order(&row, &entry, &group);
 		if (last.applied < group.tail)
 		{
 			put_int4(&row, laggard);

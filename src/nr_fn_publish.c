@@ -1,0 +1,106 @@
+/*
+ * nr_fn_publish.c
+ *		nr_publish, nr_try_publish, nr_pending: for caches of visibility 'manual'.
+ *
+ * What is pending belongs to the cache and not to a session or transaction: it was
+ * appended by whoever called nr_put and its like, and whoever publishes makes all
+ * of it visible.
+ */
+#include "nr_fn.h"
+
+#include "utils/lsyscache.h"
+
+PG_FUNCTION_INFO_V1(nr_fn_publish);
+PG_FUNCTION_INFO_V1(nr_fn_try_publish);
+PG_FUNCTION_INFO_V1(nr_fn_pending);
+
+#define WRITE_ACL		(ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE)
+
+/* Whoever may write may publish: what to ask for is what of these the user has. */
+static AclMode
+publish_acl(Oid relid)
+{
+	bool		missing = false;
+	AclMode		has = pg_class_aclmask_ext(relid, GetUserId(), WRITE_ACL, ACLMASK_ALL, &missing);
+
+	return has != 0 ? has : WRITE_ACL;
+}
+
+static NrCache *
+open_manual(FunctionCallInfo fcinfo, const char *function, LOCKMODE lockmode, AclMode need)
+{
+	NrCache    *cache = nr_cache_open(PG_GETARG_OID(0), lockmode, need);
+	NrCacheDef *def = cache->def;
+
+	if (def->visibility == NR_VISIBLE_MANUAL)
+		return cache;
+	ereport(ERROR,
+			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+			 errmsg("%s is for caches of visibility 'manual', which \"%s\" is not", function,
+					def->relname),
+			 def->visibility == NR_VISIBLE_COMMIT
+			 ? errdetail("Its changes become visible when their transaction commits.")
+			 : errdetail("Its changes become visible at once."),
+			 errhint("To collect changes until they are published, create the cache with OPTIONS (visibility 'manual').")));
+}
+
+/* All that was pending still is. */
+static void
+publish_failed(const NrCache *cache, NrStatus status)
+{
+	if (status == NR_NO_SPACE)
+		nr_exec_batch_full(cache);
+	nr_exec_failed(cache, status, 0);
+}
+
+Datum
+nr_fn_publish(PG_FUNCTION_ARGS)
+{
+	NrCache    *cache;
+	NrStatus	status;
+	uint64		n = 0;
+
+	nr_require_shmem();
+	nr_require_writable("nr_publish()");
+	cache = open_manual(fcinfo, "nr_publish()", RowExclusiveLock, publish_acl(PG_GETARG_OID(0)));
+	(void) nr_writer_lock(cache->relid, false, true);
+	do
+	{
+		while ((status = nr_publish(&cache->handle, true, &n)) == NR_CANCELLED)
+			CHECK_FOR_INTERRUPTS();
+	} while (status == NR_NO_SPACE && nr_exec_found_space(cache));
+	if (status != NR_OK)
+		publish_failed(cache, status);
+	nr_writer_unlock(cache->relid);
+	PG_RETURN_INT64(n);
+}
+
+Datum
+nr_fn_try_publish(PG_FUNCTION_ARGS)
+{
+	NrCache    *cache;
+	NrStatus	status;
+	uint64		n = 0;
+
+	nr_require_shmem();
+	nr_require_writable("nr_try_publish()");
+	cache = open_manual(fcinfo, "nr_try_publish()", RowExclusiveLock,
+						publish_acl(PG_GETARG_OID(0)));
+	if (!nr_writer_lock(cache->relid, false, false))
+		PG_RETURN_BOOL(false);
+	status = nr_publish_try(&cache->handle, &n);
+	if (status != NR_OK && status != NR_BUSY)
+		publish_failed(cache, status);
+	nr_writer_unlock(cache->relid);
+	PG_RETURN_BOOL(status == NR_OK);
+}
+
+Datum
+nr_fn_pending(PG_FUNCTION_ARGS)
+{
+	NrCache    *cache;
+
+	nr_require_shmem();
+	cache = open_manual(fcinfo, "nr_pending()", AccessShareLock, ACL_SELECT);
+	PG_RETURN_INT64(nr_pending_count(&cache->handle));
+}
