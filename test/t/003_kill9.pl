@@ -1,5 +1,6 @@
-# kill -9 of a backend inside a combine, a hundred times: the server comes back
-# each time, with empty and sound caches, and nobody ever reads a torn value.
+# kill -9 of a backend inside a combine or a commit, more than a hundred times: the
+# server comes back each time, with empty and sound caches, and nobody ever reads a
+# torn value or a part of a batch.
 use strict;
 use warnings FATAL => 'all';
 use IPC::Run;
@@ -11,6 +12,9 @@ use NrTest;
 my $kills = $ENV{NR_KILLS} || 100;
 my @points = qw(request_pending request_announced combiner_locked request_taken batch_filled
   batch_appended writer_flag batch_apply batch_applied batch_complete combiner_unlock reader_inside);
+
+# of transactions that commit staged writes
+my @commit_points = qw(stage_prepared commit_append prepared_append prepared_appended commit_done);
 
 srand(4711);
 
@@ -95,7 +99,9 @@ sub round
 	my ($rc, $vout, $verr) = $node->psql(
 		'postgres', "SELECT wait_for_load();
 		SET nr_cache.test_point = '$point:kill9:$passage';
-		DO \$\$ BEGIN FOR i IN 1 .. 100000 LOOP PERFORM write_some(i); PERFORM read_some(i % 20); END LOOP; END \$\$");
+		DO \$\$ BEGIN FOR i IN 1 .. 100000 LOOP
+			PERFORM write_some(i); COMMIT; PERFORM read_some(i % 20);
+		END LOOP; END \$\$");
 	my $died = $rc == 2;
 
 	$load->finish;
@@ -111,19 +117,29 @@ sub round
 	return ($died, $torn, $back, $sound, $work // 0);
 }
 
-foreach my $setup ([ 1, 1 ], [ 2, 1 ], [ 2, 2 ])
+# replicas, copies, visibility, scheme, share of the kills
+foreach my $setup (
+	[ 1, 1, 'immediate', 'nr', 0.5 ],
+	[ 2, 1, 'immediate', 'nr', 0.5 ],
+	[ 2, 2, 'immediate', 'nr', 0.25 ],
+	[ 2, 1, 'commit', 'nr', 0.15 ],
+	[ 2, 2, 'commit', 'nr', 0.1 ],
+	[ 2, 2, 'commit', 'left_right', 0.15 ])
 {
-	my ($replicas, $copies) = @$setup;
-	my $name = "$replicas replicas of $copies";
-	my $node = nr_node("kill$replicas$copies", "nr_cache.replicas = $replicas", "nr_cache.memory = '8MB'",
+	my ($replicas, $copies, $visibility, $scheme, $share) = @$setup;
+	my $name = "$scheme, $visibility, replicas $replicas, copies $copies";
+	my $node = nr_node("kill$replicas$copies$visibility$scheme", "nr_cache.replicas = $replicas", "nr_cache.memory = '8MB'",
 		"shared_buffers = '8MB'", "log_min_messages = warning", "max_connections = 20");
-	nr_cache($node, 'c', 'k int, v text', "copies '$copies'");
+	$node->safe_psql('postgres', "CREATE FOREIGN TABLE c (k int, v text) SERVER nr_cache
+		OPTIONS (scheme '$scheme', visibility '$visibility', copies '$copies')");
 	$node->safe_psql('postgres', $definitions);
 	my ($died, $torn, $back, $sound, $work) = (0, 0, 0, 0, 0);
-	my $rounds = int($kills / (2 * $copies));
+	my $rounds = int($kills * $share);
 
 	# with two copies nobody keeps readers out, but they are sent to the other one
 	my @points = map { $copies == 2 && $_ eq 'writer_flag' ? 'flipped' : $_ } @points;
+	# anywhere, every second time
+	@points = map { ($_, '*') } @commit_points if $visibility eq 'commit';
 
 	foreach my $i (1 .. $rounds)
 	{

@@ -11,6 +11,21 @@ use NrTest;
 my $seconds = $ENV{NR_STORM_SECONDS} || 12;
 my $dir = PostgreSQL::Test::Utils::tempdir;
 
+# Caches that obey transactions; a transaction writes twenty keys, and more that a savepoint undoes.
+my @commit_caches = ("copies '1'", "copies '2'", "scheme 'left_right'");
+my @transactions = map {
+	'DO $$ BEGIN
+		WITH s AS MATERIALIZED (SELECT (random() * 300)::int AS b, random() AS r)
+		INSERT INTO t' . $_ . ' SELECT b * 20 + i, b || \':\' || r || repeat(\'x\', (r * 400)::int) FROM s, generate_series(0, 19) i;
+		BEGIN
+			INSERT INTO t' . $_ . ' SELECT i, \'undone\' FROM generate_series(1, 500) i;
+			RAISE EXCEPTION \'undo\';
+		EXCEPTION WHEN raise_exception THEN
+			NULL;
+		END;
+	END $$;'
+} 1 .. @commit_caches;
+
 # A batch of twenty keys is one request: all of it or nothing.
 append_to_file(
 	"$dir/storm.sql", join("\n",
@@ -20,6 +35,7 @@ append_to_file(
 				 INSERT INTO c SELECT b * 20 + i, b || ':' || r || repeat('x', (r * 400)::int)
 				   FROM s, generate_series(0, 19) i;",
 				"SELECT count(nr_put('d', i % 50, i)) FROM generate_series(1, 200) i;",
+				@transactions,
 				"RESET statement_timeout;")
 		} 1 .. 60));
 append_to_file("$dir/steady.sql",
@@ -57,6 +73,8 @@ foreach my $replicas (1, 2)
 	nr_cache($node, 'c', 'k int, v text', "copies '$replicas'");
 	nr_cache($node, 'd', 'k int, v int', "log_size '64kB'");
 	nr_cache($node, 'e', 'k int, v int');
+	$node->safe_psql('postgres', "CREATE FOREIGN TABLE t$_ (k int, v text) SERVER nr_cache OPTIONS ($commit_caches[$_ - 1])")
+	  foreach 1 .. @commit_caches;
 	$node->safe_psql('postgres', $shoot);
 
 	my ($out, $err) = ('', '');
@@ -89,12 +107,16 @@ foreach my $replicas (1, 2)
 	note("the others: $tps transactions a second");
 	cmp_ok($tps, '>', 50, 'and went on all the time');
 
-	is( $node->safe_psql('postgres',
-			"SELECT count(*) FROM (SELECT k / 20 FROM c GROUP BY 1
-			   HAVING count(*) <> 20 OR count(DISTINCT v) <> 1 OR min(v) NOT LIKE k / 20 || ':%') s"),
-		'0', 'each batch happened or it did not');
-	cmp_ok($node->safe_psql('postgres', 'SELECT count(*) FROM c'), '>', 0, 'and some did');
+	foreach my $cache ('c', map { "t$_" } 1 .. @commit_caches)
+	{
+		is( $node->safe_psql('postgres',
+				"SELECT count(*) FROM (SELECT k / 20 FROM $cache GROUP BY 1
+				   HAVING count(*) <> 20 OR count(DISTINCT v) <> 1 OR min(v) NOT LIKE k / 20 || ':%') s"),
+			'0', "each batch of $cache happened or it did not");
+		cmp_ok($node->safe_psql('postgres', "SELECT count(*) FROM $cache"), '>', 0, 'and some did');
+	}
 	nr_settled($node, "replicas = $replicas");
+	nr_nothing_left($node, "replicas = $replicas");
 	is( $node->safe_psql('postgres', "SELECT nr_put('d', 1, -1), nr_get('d', 1, 0)"),
 		($node->safe_psql('postgres', 'SELECT false') . '|-1'), 'a put works afterwards');
 	ok(!$node->log_contains('PANIC|was terminated by signal'), 'nothing crashed');

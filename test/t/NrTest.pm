@@ -10,7 +10,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(nr_node nr_cache nr_error nr_settled nr_state start_psql finish_psql stopped);
+our @EXPORT = qw(nr_node nr_cache nr_error nr_settled nr_nothing_left nr_state start_psql start_psql_file finish_psql stopped);
 
 # A running node with nr_cache preloaded; further arguments are lines of configuration.
 sub nr_node
@@ -76,6 +76,23 @@ sub nr_settled
 	return;
 }
 
+# After every transaction has ended: no log slot is promised, no writer lock and no
+# combiner lock held, no order number in flight.
+sub nr_nothing_left
+{
+	my ($node, $name) = @_;
+
+	is($node->safe_psql('postgres', 'SELECT coalesce(sum(slots_promised), 0) FROM nr_logs'),
+		'0', "$name: no log slot is promised");
+	is($node->safe_psql('postgres', "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 28279"),
+		'0', "$name: no writer lock is held");
+	is($node->safe_psql('postgres', "SELECT count(*) FROM nr_replicas WHERE combiner_pid IS NOT NULL"),
+		'0', "$name: no combiner lock is held");
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM nr_logs WHERE order_horizon <= order_number'),
+		'0', "$name: no order number is in flight");
+	return;
+}
+
 # What the views say, for diag when something is not as it should be.
 sub nr_state
 {
@@ -89,10 +106,25 @@ sub nr_state
 sub start_psql
 {
 	my ($node, @sql) = @_;
+
+	return psql_in_background($node, map { ('-c', $_) } @sql);
+}
+
+# The same with the statements of a file.
+sub start_psql_file
+{
+	my ($node, $file) = @_;
+
+	return psql_in_background($node, '-f', $file);
+}
+
+sub psql_in_background
+{
+	my ($node, @args) = @_;
 	my $p = { out => '', err => '' };
 
 	$p->{run} = IPC::Run::start(
-		[ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=0', '-d', $node->connstr('postgres'), map { ('-c', $_) } @sql ],
+		[ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=0', '-d', $node->connstr('postgres'), @args ],
 		'<', \undef, '>', \$p->{out}, '2>', \$p->{err},
 		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
 	return $p;
