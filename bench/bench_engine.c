@@ -1,9 +1,13 @@
 /*
  * bench_engine.c
  *		The engine alone: a map of 64-bit keys and values, reads and writes by
- *		one or two threads on one or two replicas.
+ *		one or two threads on one or two replicas of one or two copies; and what
+ *		reads wait for beside a writer that never pauses.
  *
- * Usage: bench_engine [seconds per figure [keys]].
+ * Usage: bench_engine [seconds per figure [keys [rounds]]].
+ *
+ * Variants are interleaved: each round measures all of them, and medians over the
+ * rounds are printed.
  *
  * A figure of two threads depends on how far apart their processors are, so
  * next to it stands the round trip of one cache line between them, measured at
@@ -17,6 +21,8 @@
 #include "thread_host.h"
 
 #define THREADS_MAX		2
+#define ROUNDS_MAX		64
+#define BATCH_MAX		256
 #define BUCKETS			(64 * 16)	/* of a histogram: 16 for each power of two of ns */
 
 typedef struct Run
@@ -24,7 +30,8 @@ typedef struct Run
 	Th		   *th;
 	uint64_t	seed;
 	uint32_t	keys;
-	uint32_t	writes_percent;
+	uint32_t	writes_percent[THREADS_MAX];
+	uint32_t	batch;			/* writes in one request */
 	_Atomic uint32_t ready;
 	_Atomic uint32_t go;
 	_Atomic uint32_t stop;
@@ -134,14 +141,17 @@ round_trip_ns(void)
 
 /* ---- the map ---- */
 
+/* n puts as one request. */
 static void
-put(NrHandle *h, uint64_t seed, uint64_t key, uint64_t value)
+put(NrHandle *h, uint64_t seed, uint64_t *key, uint64_t value, uint32_t n)
 {
-	_Alignas(8) char op[128];
+	_Alignas(8) char ops[BATCH_MAX * 72];
 	NrResult	result = {.status = NR_OK};
-	size_t		bytes = ds_hash_op_put(op, ds_hash_key(seed, &key, 8), &key, 8, &value, 8, 0);
+	size_t		bytes = 0;
 
-	if (nr_execute_mut(h, op, bytes, 1, false, &result) != NR_OK || result.status != NR_OK)
+	for (uint32_t i = 0; i < n; i++)
+		bytes += ds_hash_op_put(ops + bytes, ds_hash_key(seed, &key[i], 8), &key[i], 8, &value, 8, 0);
+	if (nr_execute_mut(h, ops, bytes, n, false, &result) != NR_OK || result.status != NR_OK)
 		th_die("put");
 }
 
@@ -164,8 +174,15 @@ call(Worker *w, NrHandle *h, uint64_t *random)
 	uint64_t	key = (uint32_t) x % run->keys;
 	uint64_t	value = x;
 
-	if ((x >> 32) % 100 < run->writes_percent)
-		put(h, run->seed, key, value);
+	if ((x >> 32) % 100 < run->writes_percent[w->i])
+	{
+		uint64_t	keys[BATCH_MAX];
+
+		keys[0] = key;
+		for (uint32_t i = 1; i < run->batch; i++)
+			keys[i] = th_random(random) % run->keys;
+		put(h, run->seed, keys, value, run->batch);
+	}
 	else
 		w->missed += !get(h, run->seed, key, &value);
 }
@@ -200,28 +217,30 @@ work(void *arg)
 }
 
 static Th *
-make_map(uint32_t replicas, uint32_t keys, uint64_t seed)
+make_map(uint32_t replicas, uint32_t copies, uint32_t keys, uint64_t seed)
 {
 	NrGeometry	geo = {
 		.replicas = replicas, .sessions = 64, .groups = 1, .extent_shift = 16,
 		.session_buffer_bytes = 4096
 	};
 	DsHashArg	arg = {.seed = seed, .line_bytes = 64};
-	NrGroupConfig config = {.log_bytes = 1 << 20, .batch_bytes_max = 1 << 16, .arg_bytes = sizeof(arg)};
+	NrGroupConfig config = {
+		.log_bytes = 1 << 20, .batch_bytes_max = 1 << 16, .copies = copies, .arg_bytes = sizeof(arg)
+	};
 	NrSession	session;
 	NrHandle	handle;
 	Th		   *th;
 
 	/* three times what keys and values take, and some */
 	config.extents_max = keys / (65536 / (3 * 32)) + 64;
-	geo.extents = config.extents_max + 64;
+	geo.extents = copies * config.extents_max + 64;
 	memcpy(config.arg, &arg, sizeof(arg));
 	th = th_new(&geo, 1, 2000);
 	th_create(th, 0, &config, &ds_hash_dispatch);
 	th_register(th, 0, 0, &session);
 	th_attach(&session, 0, &ds_hash_dispatch, &handle);
 	for (uint64_t k = 0; k < keys; k++)
-		put(&handle, seed, k, k);
+		put(&handle, seed, &k, k, 1);
 	for (uint32_t r = 0; r < replicas; r++)
 		nr_group_sync_replica(&handle, r, false);
 	nr_group_detach(&handle);
@@ -229,64 +248,171 @@ make_map(uint32_t replicas, uint32_t keys, uint64_t seed)
 	return th;
 }
 
+/* ---- figures ---- */
+
+/* One variant and what was measured of it, round by round. */
+typedef struct Variant
+{
+	Th		   *th;
+	uint32_t	copies;
+	uint32_t	threads;
+	uint32_t	writes_percent[THREADS_MAX];
+	uint32_t	batch;
+	double		mops[ROUNDS_MAX];	/* of all threads, or with "reader_only" of the first */
+	double		p50[ROUNDS_MAX];
+	double		p99[ROUNDS_MAX];
+	double		p999[ROUNDS_MAX];
+	bool		reader_only;
+} Variant;
+
+static int
+by_value(const void *a, const void *b)
+{
+	double		x = *(const double *) a,
+				y = *(const double *) b;
+
+	return (x > y) - (x < y);
+}
+
+static double
+median(const double *values, uint32_t n)
+{
+	double		sorted[ROUNDS_MAX];
+
+	memcpy(sorted, values, n * sizeof(double));
+	qsort(sorted, n, sizeof(double), by_value);
+	return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
+}
+
 static void
-figure(Th *th, uint64_t seed, uint32_t keys, uint32_t threads, uint32_t writes_percent, double seconds)
+measure(Variant *v, uint32_t round, uint64_t seed, uint32_t keys, double seconds)
 {
 	static Worker worker[THREADS_MAX];
-	Run			run = {.th = th, .seed = seed, .keys = keys, .writes_percent = writes_percent};
+	Run			run = {.th = v->th, .seed = seed, .keys = keys, .batch = v->batch};
+	uint32_t	counted = v->reader_only ? 1 : v->threads;
 	pthread_t	thread[THREADS_MAX];
 	uint64_t	from,
-				calls = 0,
-				missed = 0;
+				calls = 0;
 	double		ns;
 
 	memset(worker, 0, sizeof(worker));
-	for (uint32_t t = 0; t < threads; t++)
+	memcpy(run.writes_percent, v->writes_percent, sizeof(run.writes_percent));
+	for (uint32_t t = 0; t < v->threads; t++)
 	{
 		worker[t].run = &run;
 		worker[t].i = t;
-		worker[t].replica = t % th->geo.replicas;
+		worker[t].replica = t % v->th->geo.replicas;
 		thread[t] = th_start(work, &worker[t]);
 	}
-	th_until(&run.ready, threads);
+	th_until(&run.ready, v->threads);
 	from = th_now_ns();
 	atomic_store(&run.go, 1);
 	th_sleep_us((long) (seconds * 1e6));
 	atomic_store(&run.stop, 1);
-	for (uint32_t t = 0; t < threads; t++)
+	ns = (double) (th_now_ns() - from);
+	for (uint32_t t = 0; t < v->threads; t++)
 	{
 		th_join(thread[t]);
-		calls += worker[t].calls;
-		missed += worker[t].missed;
+		if (t < counted)
+			calls += worker[t].calls;
+		if (worker[t].missed > 0)
+			th_die("keys were missed");
 	}
-	ns = (double) (th_now_ns() - from);
-	printf("%8u %8u %7u%% %9.2f %9.0f %9.0f %9.0f", th->geo.replicas, threads, writes_percent,
-		   (double) calls * 1e3 / ns, percentile(worker, threads, 0.5),
-		   percentile(worker, threads, 0.99), percentile(worker, threads, 0.999));
-	if (threads > 1)
-		printf(" %12.0f", round_trip_ns());
-	printf("%s\n", missed > 0 ? "  keys were missed!" : "");
-	fflush(stdout);
+	v->mops[round] = (double) calls * 1e3 / ns;
+	v->p50[round] = percentile(worker, counted, 0.5);
+	v->p99[round] = percentile(worker, counted, 0.99);
+	v->p999[round] = percentile(worker, counted, 0.999);
+}
+
+/* Reads and writes mixed, one copy against two. */
+static void
+mixes(double seconds, uint32_t keys, uint32_t rounds, uint64_t seed)
+{
+	static const uint32_t writes[] = {0, 1, 10, 50};
+	static const uint32_t shape[][2] = {{1, 1}, {1, 2}, {2, 1}, {2, 2}};
+	static Variant v[4 * 2 * 4];
+	uint32_t	n = 0;
+
+	memset(v, 0, sizeof(v));
+	for (uint32_t s = 0; s < 4; s++)
+	{
+		Th		   *th = make_map(shape[s][0], shape[s][1], keys, seed);
+
+		for (uint32_t threads = 1; threads <= THREADS_MAX; threads++)
+			for (uint32_t i = 0; i < 4; i++)
+				v[n++] = (Variant)
+			{
+				.th = th,.copies = shape[s][1],.threads = threads,.batch = 1,
+				.writes_percent = {writes[i], writes[i]}
+			};
+	}
+	for (uint32_t round = 0; round < rounds; round++)
+		for (uint32_t i = 0; i < n; i++)
+			measure(&v[i], round, seed, keys, seconds);
+
+	printf("%u keys, %u rounds, medians; a line's round trip between the processors: %.0f ns\n"
+		   "%8s %6s %7s %7s %8s %8s %8s %8s\n", keys, rounds, round_trip_ns(),
+		   "replicas", "copies", "threads", "writes", "Mops/s", "p50 ns", "p99 ns", "p99.9 ns");
+	for (uint32_t i = 0; i < n; i++)
+		printf("%8u %6u %7u %6u%% %8.2f %8.0f %8.0f %8.0f\n", v[i].th->geo.replicas, v[i].copies,
+			   v[i].threads, v[i].writes_percent[0], median(v[i].mops, rounds),
+			   median(v[i].p50, rounds), median(v[i].p99, rounds), median(v[i].p999, rounds));
+	for (uint32_t i = 0; i < n; i += 8)
+		th_free(v[i].th);
+}
+
+/* A reader alone, and beside a writer that publishes without a pause. */
+static void
+beside_writer(double seconds, uint32_t keys, uint32_t rounds, uint64_t seed)
+{
+	static const uint32_t batch[] = {0, 1, 16, 256};	/* 0: no writer */
+	static Variant v[2 * 4];
+	uint32_t	n = 0;
+
+	memset(v, 0, sizeof(v));
+	for (uint32_t copies = 1; copies <= 2; copies++)
+	{
+		Th		   *th = make_map(1, copies, keys, seed);
+
+		for (uint32_t i = 0; i < 4; i++)
+			v[n++] = (Variant)
+		{
+			.th = th,.copies = copies,.threads = batch[i] == 0 ? 1 : 2,.batch = batch[i],
+			.writes_percent = {0, 100},.reader_only = true
+		};
+	}
+	for (uint32_t round = 0; round < rounds; round++)
+		for (uint32_t i = 0; i < n; i++)
+			measure(&v[i], round, seed, keys, seconds);
+
+	printf("\nreads beside a writer that never pauses, %u keys, %u rounds, medians, x: against no writer; a line's round trip: %.0f ns\n"
+		   "%6s %14s %8s %6s %8s %6s %8s %6s %8s\n", keys, rounds, round_trip_ns(),
+		   "copies", "writes/publish", "Mreads/s", "x", "p50 ns", "x", "p99 ns", "x", "p99.9 ns");
+	for (uint32_t i = 0; i < n; i++)
+	{
+		const Variant *alone = &v[i / 4 * 4];
+
+		printf("%6u %14u %8.2f %6.2f %8.0f %6.2f %8.0f %6.2f %8.0f\n", v[i].copies, v[i].batch,
+			   median(v[i].mops, rounds), median(v[i].mops, rounds) / median(alone->mops, rounds),
+			   median(v[i].p50, rounds), median(v[i].p50, rounds) / median(alone->p50, rounds),
+			   median(v[i].p99, rounds), median(v[i].p99, rounds) / median(alone->p99, rounds),
+			   median(v[i].p999, rounds));
+	}
+	th_free(v[0].th);
+	th_free(v[4].th);
 }
 
 int
 main(int argc, char **argv)
 {
-	static const uint32_t writes[] = {0, 1, 10, 50};
-	double		seconds = argc > 1 ? atof(argv[1]) : 1;
+	double		seconds = argc > 1 ? atof(argv[1]) : 0.2;
 	uint32_t	keys = argc > 2 ? (uint32_t) atoi(argv[2]) : 100000;
+	uint32_t	rounds = argc > 3 ? (uint32_t) atoi(argv[3]) : 5;
 	uint64_t	seed = 0x6e725f6361636865;
 
-	printf("%u keys\n%8s %8s %8s %9s %9s %9s %9s %12s\n", keys, "replicas", "threads", "writes",
-		   "Mops/s", "p50 ns", "p99 ns", "p99.9 ns", "line trip ns");
-	for (uint32_t replicas = 1; replicas <= 2; replicas++)
-	{
-		Th		   *th = make_map(replicas, keys, seed);
-
-		for (uint32_t threads = 1; threads <= THREADS_MAX; threads++)
-			for (uint32_t i = 0; i < 4; i++)
-				figure(th, seed, keys, threads, writes[i], seconds);
-		th_free(th);
-	}
+	if (rounds < 1 || rounds > ROUNDS_MAX || keys < 1)
+		th_die("usage: bench_engine [seconds per figure [keys [rounds]]]");
+	mixes(seconds, keys, rounds, seed);
+	beside_writer(seconds, keys, rounds, seed);
 	return 0;
 }

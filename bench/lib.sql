@@ -1,0 +1,127 @@
+-- lib.sql: what the benchmarks through SQL share: suites of variants, running
+-- them, summing up.
+--
+-- The variants of a suite answer the same question and are run in a shuffled
+-- order, round after round, in one backend, so that whatever else the machine does
+-- meets all of them.  Round 0 warms up and does not count.  Times are the
+-- backend's own processor time.
+\set QUIET on
+\set ON_ERROR_STOP on
+\pset footer off
+SET client_min_messages = warning;
+
+CREATE EXTENSION nr_cache;
+CREATE SCHEMA bench;
+SET search_path = bench, public;
+
+CREATE FUNCTION bench_cpu() RETURNS bigint
+AS '$libdir/nr_cache', 'nr_bench_cpu' LANGUAGE C VOLATILE;
+-- What each row of a query took: {laps, NULLs, and in ns: sum, median, 99 %, 99.9 %, largest}.
+CREATE FUNCTION bench_lap(internal, bigint) RETURNS internal
+AS '$libdir/nr_cache', 'nr_bench_lap' LANGUAGE C VOLATILE;
+CREATE FUNCTION bench_laps_final(internal) RETURNS bigint[]
+AS '$libdir/nr_cache', 'nr_bench_laps' LANGUAGE C VOLATILE;
+CREATE AGGREGATE bench_laps(bigint) (SFUNC = bench_lap, STYPE = internal, FINALFUNC = bench_laps_final);
+-- labels and signatures as nr_get has them
+CREATE FUNCTION bench_get(cache regclass, key text, fallback anycompatible) RETURNS anycompatible
+AS '$libdir/nr_cache', 'nr_bench_get_typed' LANGUAGE C STABLE PARALLEL SAFE;
+CREATE FUNCTION bench_get(cache regclass, key anynonarray, fallback anycompatible) RETURNS anycompatible
+AS '$libdir/nr_cache', 'nr_bench_get_typed' LANGUAGE C STABLE PARALLEL SAFE;
+CREATE FUNCTION bench_nothing(cache regclass, key text, fallback anycompatible) RETURNS anycompatible
+AS '$libdir/nr_cache', 'nr_bench_nothing' LANGUAGE C STABLE PARALLEL SAFE;
+CREATE FUNCTION bench_nothing(cache regclass, key anynonarray, fallback anycompatible) RETURNS anycompatible
+AS '$libdir/nr_cache', 'nr_bench_nothing' LANGUAGE C STABLE PARALLEL SAFE;
+
+CREATE TABLE suite (
+    suite text PRIMARY KEY,
+    baseline text,              -- variant whose cost is taken off; NULL: costs are gross
+    unit text,
+    than text                   -- variant that the others are compared with
+);
+CREATE TABLE variant (
+    suite text REFERENCES suite,
+    variant text,
+    per_round real,             -- 1: every round; 0.5: every other one
+    n int,                      -- lookups or rows
+    prepare text,               -- before, not timed, a transaction of its own
+    settings text,              -- SET LOCAL ...
+    query text,
+    PRIMARY KEY (suite, variant)
+);
+CREATE TABLE result (suite text, variant text, round int, n int, cpu_ns bigint, wall_ns bigint, answer text);
+
+-- ---- running --------------------------------------------------------------------
+
+CREATE PROCEDURE run(which text, rounds int) LANGUAGE plpgsql AS $$
+DECLARE
+    v variant;
+    r int;
+    cpu bigint;
+    wall timestamptz;
+    answer record;
+BEGIN
+    FOR r IN 0 .. rounds LOOP
+        FOR v IN
+            SELECT * FROM variant
+            WHERE suite = which AND (r = 0 OR floor(r * per_round) > floor((r - 1) * per_round))
+            ORDER BY random()
+        LOOP
+            IF v.prepare IS NOT NULL THEN
+                EXECUTE v.prepare;
+                COMMIT;
+            END IF;
+            IF v.settings IS NOT NULL THEN
+                EXECUTE v.settings;
+            END IF;
+            wall := clock_timestamp();
+            cpu := bench_cpu();
+            IF v.query LIKE 'INSERT%' THEN
+                EXECUTE v.query;
+                cpu := bench_cpu() - cpu;
+                answer := NULL;
+            ELSE
+                EXECUTE v.query INTO answer;
+                cpu := bench_cpu() - cpu;
+            END IF;
+            IF r > 0 THEN
+                INSERT INTO result VALUES (which, v.variant, r, v.n, cpu,
+                    extract(epoch FROM clock_timestamp() - wall) * 1e9, answer::text);
+            END IF;
+            COMMIT;
+        END LOOP;
+    END LOOP;
+    IF EXISTS (SELECT FROM result JOIN suite USING (suite) WHERE suite = which AND baseline IS NOT NULL
+               GROUP BY n HAVING count(DISTINCT result.answer) > 1) THEN
+        RAISE EXCEPTION 'the variants of "%" do not agree', which;
+    END IF;
+END $$;
+
+-- Cost of one lookup or row in each round, net of the suite's baseline in that round.
+CREATE VIEW cost AS
+    SELECT r.suite, r.variant, r.round,
+           r.cpu_ns::float8 / r.n - coalesce(b.cpu_ns::float8 / b.n, 0) AS ns,
+           r.wall_ns::float8 / r.n - coalesce(b.wall_ns::float8 / b.n, 0) AS wall_ns
+    FROM result r JOIN suite s USING (suite)
+    LEFT JOIN result b ON b.suite = r.suite AND b.round = r.round AND b.variant <> r.variant
+        AND b.variant = CASE WHEN r.variant LIKE '%arrays of%' THEN 'arrays without the call' ELSE s.baseline END;
+
+CREATE VIEW summary AS
+    SELECT suite, variant,
+           percentile_cont(0.25) WITHIN GROUP (ORDER BY ns) AS q1,
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY ns) AS median,
+           percentile_cont(0.75) WITHIN GROUP (ORDER BY ns) AS q3,
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY wall_ns) AS wall
+    FROM cost GROUP BY suite, variant;
+
+-- The query that prints a suite.
+CREATE FUNCTION report_sql(suite suite) RETURNS text LANGUAGE sql AS $$
+    SELECT format($q$
+        SELECT variant AS %1$I, round(median::numeric, 1) AS %2$I,
+               format('%%s .. %%s', round(q1::numeric, 1), round(q3::numeric, 1)) AS quartiles,
+               round(wall::numeric, 1) AS "wall clock",
+               round((median / (SELECT median FROM summary
+                                WHERE suite = %1$L AND variant = %3$L))::numeric, 2) AS %4$I
+        FROM summary WHERE suite = %1$L AND variant IS DISTINCT FROM %5$L AND variant NOT LIKE 'arrays without%%'
+        ORDER BY median
+        $q$, suite.suite, suite.unit, suite.than, 'x ' || suite.than, suite.baseline)
+$$;
