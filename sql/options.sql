@@ -109,7 +109,7 @@ DROP FOREIGN TABLE opt;
 CREATE FOREIGN TABLE opt () SERVER nr_cache OPTIONS (visibility 'immediate');
 CREATE FOREIGN TABLE opt (k text) SERVER nr_cache OPTIONS (visibility 'immediate');
 CREATE FOREIGN TABLE opt (k numeric, v text) SERVER nr_cache OPTIONS (visibility 'immediate');
-CREATE FOREIGN TABLE opt (k char(4), v text) SERVER nr_cache OPTIONS (visibility 'immediate');
+CREATE FOREIGN TABLE opt (k json, v text) SERVER nr_cache OPTIONS (visibility 'immediate');
 CREATE FOREIGN TABLE opt (k text[], v text) SERVER nr_cache OPTIONS (visibility 'immediate');
 CREATE FOREIGN TABLE opt (k text, v int, w int GENERATED ALWAYS AS (v + 1) STORED) SERVER nr_cache OPTIONS (visibility 'immediate');
 CREATE COLLATION opt_any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);

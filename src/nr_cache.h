@@ -10,6 +10,7 @@
  *	 nr_token.c     this backend's session (token)
  *	 nr_options.c   FDW validator: server, table and column options
  *	 nr_def.c       a cache's definition, read from the catalogs
+ *	 nr_key_type.c  which types a key can have
  *	 nr_registry.c  shared table: (database, relation, layout) -> engine group
  *	 nr_lifetime.c  locks, drops, transaction callbacks, invalidation
  *	 nr_sweep.c     frees what nobody freed: orphans
@@ -94,11 +95,14 @@ extern NrSession *nr_token(void);
 /* How a key becomes bytes. */
 typedef enum NrKeyKind
 {
-	NR_KEY_INT2,				/* 2, 4, 8 native bytes */
+	NR_KEY_INT1,				/* types passed by value: 1, 2, 4, 8 native bytes */
+	NR_KEY_INT2,
 	NR_KEY_INT4,
 	NR_KEY_INT8,
-	NR_KEY_UUID,				/* 16 bytes */
-	NR_KEY_VARLENA				/* text, varchar, bytea: the bytes without header */
+	NR_KEY_FIXED,				/* uuid, macaddr, ...: the type's length */
+	NR_KEY_VARLENA,				/* text, bytea, inet, ...: the bytes without header */
+	NR_KEY_BPCHAR,				/* char(n): without blanks at the end */
+	NR_KEY_NAME					/* name: without the zero bytes at the end */
 } NrKeyKind;
 
 /* Options "scheme" and "visibility". */
@@ -140,6 +144,7 @@ typedef struct NrCacheDef
 	TupleDesc	tupdesc;		/* copy, blessed, with constraints */
 	uint64		fingerprint;	/* of everything that gives the bytes their meaning */
 	NrKeyKind	key_kind;
+	int			key_chars;		/* NR_KEY_BPCHAR: characters to pad to; 0: none */
 	NrColumn	key;
 	int			nvalues;		/* 1 or more; dropped columns do not count */
 	NrColumn   *values;

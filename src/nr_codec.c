@@ -4,7 +4,8 @@
  *
  * KEYS are the bytes that make two keys equal or different: native integers,
  * 16 bytes of a uuid, the characters of a text without header.  (Equality of
- * the key types under a deterministic collation is equality of bytes.)
+ * the key types under a deterministic collation is equality of these bytes; see
+ * nr_key_type.c.)
  *
  * VALUES.  One value column: no bytes at all for NULL, else the column.  Several:
  * a bitmap with a bit set for each column that is not NULL, then these columns.
@@ -20,24 +21,62 @@
 
 #include "access/htup_details.h"
 #include "funcapi.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 
 /* ---- keys ---- */
+
+static void
+check_key_bytes(const NrCacheDef *def, size_t bytes)
+{
+	if (likely(bytes <= DS_HASH_KEY_MAX))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("key of %zu bytes is too long for cache \"%s\"", bytes, def->relname),
+			 errdetail("A key has at most %d bytes.", DS_HASH_KEY_MAX),
+			 errhint("Use a hash of the value as the key, such as md5() or sha256().")));
+}
 
 void
 nr_key_of_varlena(const NrCacheDef *def, Datum key, NrKey *out)
 {
 	struct varlena *v = PG_DETOAST_DATUM_PACKED(key);
 
-	if (VARSIZE_ANY_EXHDR(v) > DS_HASH_KEY_MAX)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("key of %zu bytes is too long for cache \"%s\"",
-						(size_t) VARSIZE_ANY_EXHDR(v), def->relname),
-				 errdetail("A key has at most %d bytes.", DS_HASH_KEY_MAX),
-				 errhint("Use a hash of the value as the key, such as md5() or sha256().")));
+	check_key_bytes(def, VARSIZE_ANY_EXHDR(v));
 	out->data = VARDATA_ANY(v);
 	out->bytes = VARSIZE_ANY_EXHDR(v);
+}
+
+uint32
+nr_bpchar_bytes(const struct varlena *key)
+{
+	return bpchartruelen(VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key));
+}
+
+void
+nr_key_of_bpchar(const NrCacheDef *def, Datum key, NrKey *out)
+{
+	struct varlena *v = PG_DETOAST_DATUM_PACKED(key);
+
+	out->data = VARDATA_ANY(v);
+	out->bytes = nr_bpchar_bytes(v);
+	check_key_bytes(def, out->bytes);
+}
+
+/* Padded with blanks to the type's length, which counts characters. */
+static Datum
+bpchar_decode(const NrCacheDef *def, const char *data, uint32 bytes)
+{
+	int			pad = def->key_chars > 0 ? def->key_chars - pg_mbstrlen_with_len(data, bytes) : 0;
+	size_t		size = VARHDRSZ + bytes + Max(pad, 0);
+	char	   *key = palloc(size);
+
+	SET_VARSIZE(key, size);
+	memcpy(key + VARHDRSZ, data, bytes);
+	if (pad > 0)
+		memset(key + VARHDRSZ + bytes, ' ', pad);
+	return PointerGetDatum(key);
 }
 
 void
@@ -57,15 +96,16 @@ nr_key_decode(const NrCacheDef *def, const char *data, uint32 bytes)
 			return nr_fetch_byval(data, sizeof(int32));
 		case NR_KEY_INT2:
 			return nr_fetch_byval(data, sizeof(int16));
-		case NR_KEY_UUID:
-			{
-				char	   *uuid = palloc(UUID_LEN);
-
-				memcpy(uuid, data, UUID_LEN);
-				return PointerGetDatum(uuid);
-			}
+		case NR_KEY_INT1:
+			return nr_fetch_byval(data, sizeof(char));
+		case NR_KEY_FIXED:
+			return PointerGetDatum(memcpy(palloc(bytes), data, bytes));
 		case NR_KEY_VARLENA:
 			return PointerGetDatum(cstring_to_text_with_len(data, bytes));
+		case NR_KEY_BPCHAR:
+			return bpchar_decode(def, data, bytes);
+		case NR_KEY_NAME:
+			return PointerGetDatum(memcpy(palloc0(NAMEDATALEN), data, bytes));
 	}
 	pg_unreachable();
 }

@@ -19,9 +19,8 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-/* Bytes of an integer type; 0 for others. */
-static int16
-int_type_len(Oid type)
+int16
+nr_int_type_len(Oid type)
 {
 	switch (type)
 	{
@@ -103,11 +102,11 @@ nr_coerce_init(NrCoerce *coerce, MemoryContext context, Oid from, Oid to, int32 
 		coerce->kind = NR_COERCE_DIRECT;
 	else if (is_text_like(from) && is_text_like(to) && typmod < 0)
 		coerce->kind = NR_COERCE_DIRECT;
-	else if (int_type_len(from) > 0 && int_type_len(to) > 0)
+	else if (nr_int_type_len(from) > 0 && nr_int_type_len(to) > 0)
 	{
 		coerce->kind = NR_COERCE_INT;
-		coerce->from_len = int_type_len(from);
-		coerce->to_len = int_type_len(to);
+		coerce->from_len = nr_int_type_len(from);
+		coerce->to_len = nr_int_type_len(to);
 	}
 	else if (from == TEXTOID || from == UNKNOWNOID)
 	{

@@ -13,13 +13,11 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/pg_attribute.h"
-#include "catalog/pg_collation.h"
 #include "catalog/pg_foreign_table.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "funcapi.h"
 #include "foreign/foreign.h"
-#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -174,39 +172,6 @@ fill_column(NrColumn *column, Form_pg_attribute att)
 	column->typalign = att->attalign;
 }
 
-static NrKeyKind
-key_kind(Oid basetypid, Form_pg_attribute att)
-{
-	switch (basetypid)
-	{
-		case INT2OID:
-			return NR_KEY_INT2;
-		case INT4OID:
-			return NR_KEY_INT4;
-		case INT8OID:
-			return NR_KEY_INT8;
-		case UUIDOID:
-			return NR_KEY_UUID;
-		case TEXTOID:
-		case VARCHAROID:
-		case BYTEAOID:
-			break;
-		default:
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("column \"%s\" of type %s cannot be the key of a cache",
-							NameStr(att->attname), format_type_be(att->atttypid)),
-					 errhint("A key can be of type smallint, integer, bigint, text, character varying, uuid or bytea, or a domain over one of these.")));
-	}
-	if (OidIsValid(att->attcollation) && !get_collation_isdeterministic(att->attcollation))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("column \"%s\" with a nondeterministic collation cannot be the key of a cache",
-						NameStr(att->attname)),
-				 errhint("Give the column a deterministic collation, such as \"C\".")));
-	return NR_KEY_VARLENA;
-}
-
 /* Key and value columns from def->tupdesc. */
 static void
 fill_columns(NrCacheDef *def, AttrNumber key)
@@ -235,7 +200,7 @@ fill_columns(NrCacheDef *def, AttrNumber key)
 		if (att->attnum == key)
 		{
 			fill_column(&def->key, att);
-			def->key_kind = key_kind(def->key.basetypid, att);
+			nr_key_type(def, att);
 		}
 		else
 			fill_column(&def->values[def->nvalues++], att);
@@ -260,7 +225,7 @@ line_bytes(const NrCacheDef *def)
 {
 	int			bytes = def->key.typlen;
 
-	if (def->key.typlen < 0)
+	if (def->key.typlen < 0 || def->key_kind == NR_KEY_NAME)
 		return def->nvalues == 1 ? 128 : 256;
 	for (int i = 0; i < def->nvalues; i++)
 	{

@@ -6,8 +6,10 @@
  * with the equality of the key type's own btree operator family, under a
  * deterministic input collation (then equal means equal bytes, which is how a
  * cache compares), and the value neither depends on the scanned row nor changes
- * from row to row.  Values of the other integer types are converted at run
- * time.  The lookup is exact, so the comparison is not evaluated again.
+ * from row to row.  Values of the other integer types, and text for a name and
+ * the other way round, are converted at run time.  So are the forms that the
+ * planner gives to "key = true".  The lookup is exact, so the comparison is not
+ * evaluated again.
  * Anything else is evaluated by the executor on the rows that come out.
  */
 #include "nr_fdw.h"
@@ -15,6 +17,7 @@
 #include "access/stratnum.h"
 #include "access/sysattr.h"
 #include "catalog/pg_am_d.h"
+#include "catalog/pg_type_d.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/appendinfo.h"
@@ -53,7 +56,6 @@ typedef struct NrMatch
 typedef struct NrPlanRel
 {
 	AttrNumber	key;
-	NrKeyKind	kind;
 	Oid			opfamily;		/* btree family with the key type's own equality */
 	RestrictInfo *lookup;		/* of baserestrictinfo, or NULL */
 	NrMatch		match;			/* of "lookup" */
@@ -72,7 +74,13 @@ is_key(const RelOptInfo *rel, Node *expr)
 		((Var *) expr)->varlevelsup == 0;
 }
 
-/* Is this the key type's equality, or one with another integer type? */
+static bool
+is_text_or_name(Oid type)
+{
+	return type == TEXTOID || type == NAMEOID;
+}
+
+/* Is this the key type's equality, or one whose other side we can convert? */
 static bool
 is_key_equality(const NrPlanRel *info, Oid op, Oid collation, Oid *left, Oid *right)
 {
@@ -82,7 +90,8 @@ is_key_equality(const NrPlanRel *info, Oid op, Oid collation, Oid *left, Oid *ri
 		return false;
 	op_input_types(op, left, right);
 	return *left == *right ||
-		info->kind == NR_KEY_INT2 || info->kind == NR_KEY_INT4 || info->kind == NR_KEY_INT8;
+		(nr_int_type_len(*left) > 0 && nr_int_type_len(*right) > 0) ||
+		(is_text_or_name(*left) && is_text_or_name(*right));
 }
 
 /* A value that is the same for all rows of the scan. */
@@ -90,6 +99,34 @@ static bool
 is_fixed(PlannerInfo *root, const RelOptInfo *rel, Node *expr)
 {
 	return !bms_is_member(rel->relid, pull_varnos(root, expr)) && !contain_volatile_functions(expr);
+}
+
+/* "key", "NOT key", "key IS TRUE", "key IS FALSE" for a boolean key, which is not NULL. */
+static bool
+match_boolean(const RelOptInfo *rel, Node *clause, NrMatch *match)
+{
+	bool		wanted = true;
+
+	if (is_notclause(clause))
+	{
+		wanted = false;
+		clause = (Node *) get_notclausearg((Expr *) clause);
+	}
+	else if (IsA(clause, BooleanTest))
+	{
+		BoolTestType test = ((BooleanTest *) clause)->booltesttype;
+
+		if (test != IS_TRUE && test != IS_FALSE)
+			return false;
+		wanted = test == IS_TRUE;
+		clause = (Node *) ((BooleanTest *) clause)->arg;
+	}
+	if (!is_key(rel, clause))
+		return false;
+	match->value = (Expr *) makeBoolConst(wanted, false);
+	match->type = BOOLOID;
+	match->array = false;
+	return true;
 }
 
 static bool
@@ -127,7 +164,7 @@ match_clause(PlannerInfo *root, const RelOptInfo *rel, Expr *clause, NrMatch *ma
 		match->type = right;
 	}
 	else
-		return false;
+		return match_boolean(rel, (Node *) clause, match);
 	return is_fixed(root, rel, (Node *) match->value);
 }
 
@@ -213,7 +250,6 @@ nr_fdw_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 	NrCache    *cache = nr_cache_open(relid, AccessShareLock, 0);
 
 	info->key = cache->def->key.attnum;
-	info->kind = cache->def->key_kind;
 	info->opfamily = lookup_type_cache(cache->def->key.basetypid,
 									   TYPECACHE_BTREE_OPFAMILY)->btree_opf;
 	rel->fdw_private = info;

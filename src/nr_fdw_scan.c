@@ -17,6 +17,7 @@
 #include "executor/executor.h"
 #include "rewrite/rewriteManip.h"
 #include "utils/array.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -77,18 +78,41 @@ nr_fdw_store_row(const NrCacheDef *def, TupleTableSlot *slot, const char *key, u
 /* ---- lookup ---- */
 
 /*
- * The comparison value as a datum of the key column's type.  False: it is of
- * another type and no such key can exist, or it is too long to be one.
+ * The comparison value as a datum of the key column's type, in the current memory
+ * context.  False: it is of another type and no such key can exist, or it is too
+ * long to be one.
  */
+static bool
+key_from_text(const NrCacheDef *def, Oid type, Datum *value)
+{
+	if (def->key_kind == NR_KEY_VARLENA && type == NAMEOID)
+		*value = CStringGetTextDatum(NameStr(*DatumGetName(*value)));
+	else if (def->key_kind == NR_KEY_VARLENA)
+		return toast_raw_datum_size(*value) - VARHDRSZ <= DS_HASH_KEY_MAX;
+	else if (def->key_kind == NR_KEY_BPCHAR)
+	{
+		*value = PointerGetDatum(PG_DETOAST_DATUM_PACKED(*value));
+		return nr_bpchar_bytes((struct varlena *) DatumGetPointer(*value)) <= DS_HASH_KEY_MAX;
+	}
+	else if (def->key_kind == NR_KEY_NAME && type == TEXTOID)
+	{
+		struct varlena *text = PG_DETOAST_DATUM_PACKED(*value);
+		size_t		bytes = VARSIZE_ANY_EXHDR(text);
+
+		if (bytes >= NAMEDATALEN)
+			return false;
+		*value = PointerGetDatum(memcpy(palloc0(NAMEDATALEN), VARDATA_ANY(text), bytes));
+	}
+	return true;
+}
+
 static bool
 key_from_value(const NrCacheDef *def, Oid type, Datum *value)
 {
 	int64		v;
 
-	if (def->key_kind == NR_KEY_VARLENA)
-		return toast_raw_datum_size(*value) - VARHDRSZ <= DS_HASH_KEY_MAX;
-	if (def->key_kind == NR_KEY_UUID)
-		return true;
+	if (nr_int_type_len(type) == 0)
+		return key_from_text(def, type, value);
 
 	v = type == INT8OID ? DatumGetInt64(*value) :
 		type == INT4OID ? DatumGetInt32(*value) : DatumGetInt16(*value);

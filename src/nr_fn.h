@@ -20,7 +20,6 @@
 
 #include "executor/tuptable.h"
 #include "nodes/execnodes.h"
-#include "utils/uuid.h"
 
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
@@ -79,6 +78,9 @@ extern NrCache *nr_default_open(FunctionCallInfo fcinfo, LOCKMODE lockmode, AclM
 								const char *example);
 
 /* ---- coercions (nr_coerce.c) ---- */
+
+/* Bytes of smallint, integer, bigint; 0 for other types. */
+extern int16 nr_int_type_len(Oid type);
 
 typedef enum NrCoerceKind
 {
@@ -156,8 +158,12 @@ extern char *nr_column_store(const NrCacheDef *def, const NrColumn *col, Datum v
 /* ERROR program_limit_exceeded when an entry is over nr_cache.max_entry or the structure's limit. */
 extern void nr_check_entry_bytes(const NrCacheDef *def, size_t key_bytes, size_t value_bytes);
 
-/* The slow kind of nr_key_encode_as. */
+/* The slow kinds of nr_key_encode_as. */
 extern void nr_key_of_varlena(const NrCacheDef *def, Datum key, NrKey *out);
+extern void nr_key_of_bpchar(const NrCacheDef *def, Datum key, NrKey *out);
+
+/* Bytes of a char(n) that count. */
+extern uint32 nr_bpchar_bytes(const struct varlena *key);
 
 /*
  * nr_key_encode for who knows the kind of the key already.  Comparisons rather
@@ -184,19 +190,34 @@ nr_key_encode_as(NrKeyKind kind, const NrCache *cache, Datum key, NrKey *out)
 		out->data = out->fixed;
 		out->bytes = sizeof(v);
 	}
-	else if (kind == NR_KEY_UUID)
+	else if (kind == NR_KEY_FIXED)
 	{
 		out->data = DatumGetPointer(key);
-		out->bytes = UUID_LEN;
+		out->bytes = cache->def->key.typlen;
 	}
-	else
+	else if (kind == NR_KEY_INT2)
 	{
 		int16		v = DatumGetInt16(key);
 
-		Assert(kind == NR_KEY_INT2);
 		memcpy(out->fixed, &v, sizeof(v));
 		out->data = out->fixed;
 		out->bytes = sizeof(v);
+	}
+	else if (kind == NR_KEY_INT1)
+	{
+		out->fixed[0] = DatumGetChar(key);
+		out->data = out->fixed;
+		out->bytes = 1;
+	}
+	else if (kind == NR_KEY_NAME)
+	{
+		out->data = NameStr(*DatumGetName(key));
+		out->bytes = strlen(out->data);
+	}
+	else
+	{
+		Assert(kind == NR_KEY_BPCHAR);
+		nr_key_of_bpchar(cache->def, key, out);
 	}
 	out->hash = ds_hash_key(cache->seed, out->data, out->bytes);
 }

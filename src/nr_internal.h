@@ -117,6 +117,11 @@ extern const char *nr_visibility_name(NrVisibility visibility);
 /* Whether a column's options say that it is the key. */
 extern bool nr_column_is_key(List *options);
 
+/* ---- types of keys (nr_key_type.c) ---- */
+
+/* Set key_kind and key_chars; ERROR feature_not_supported that says why it cannot be a key. */
+extern void nr_key_type(NrCacheDef *def, Form_pg_attribute att);
+
 /* ---- definition (nr_def.c) ---- */
 
 /*
