@@ -166,10 +166,11 @@ SET jit = off;
 SET max_parallel_workers_per_gather = 0;
 SET work_mem = '512MB';
 
+-- what is quick has three times the rounds
 SELECT format('CALL put_%s(%L, %s, %L)', n, suite, round, suite LIKE 'a %')
-FROM generate_series(0, :rounds) round, suite, (SELECT row_number() OVER () AS n FROM put_variant) p
+FROM generate_series(0, 3 * :rounds) round, suite, (SELECT row_number() OVER () AS n FROM put_variant) p
 WHERE baseline IS NULL
 ORDER BY round, random() \gexec
-SELECT format('CALL run(%L, %s)', suite, :rounds) FROM suite WHERE baseline IS NOT NULL ORDER BY suite \gexec
+SELECT format('CALL run(%L, %s)', suite, 3 * :rounds) FROM suite WHERE baseline IS NOT NULL ORDER BY suite \gexec
 
 SELECT report_sql(s) FROM suite s ORDER BY suite \gexec

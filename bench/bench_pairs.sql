@@ -14,6 +14,7 @@ CREATE TABLE pair_variant (
     query text,                 -- what is measured: bench_laps(...) over rows
     partner text,               -- what the partner does over and over; NULL: nothing
     cache text,                 -- or: one nr_put after the other into it, each a transaction
+    warm text,                  -- before, not counted: for the processor's caches
     PRIMARY KEY (suite, kind, variant)
 );
 CREATE TABLE pair_result (suite text, variant text, kind text, round int, laps bigint[]);
@@ -36,20 +37,24 @@ INSERT INTO pair_variant
                    format('SELECT count(nr_put(%L, p.k, p.v)) FROM (SELECT * FROM others_1m LIMIT 50000) p', cache)
                WHEN 'INSERT ... SELECT' THEN
                    format('INSERT INTO %I SELECT k, v FROM load_1m WHERE part IN (7, 8)', cache) END,
-           CASE writer WHEN 'nr_put; COMMIT' THEN cache END
+           CASE writer WHEN 'nr_put; COMMIT' THEN cache END, warm
     FROM kind, format('cache_%s_1m', name) cache,
+         format('SELECT count(nr_get(%L, k, NULL::bigint)) FROM probe_1m', cache) warm,
          unnest('{nobody,nr_put,INSERT ... SELECT,nr_put; COMMIT}'::text[]) writer
     WHERE '1m' = ANY (sizes)
       AND CASE WHEN name LIKE '%imm' THEN writer <> 'nr_put; COMMIT' ELSE writer IN ('nobody', 'nr_put; COMMIT') END
     UNION ALL
-    SELECT 'reads', 'nobody', 'the query without the call', 'SELECT bench_laps(p.v) FROM probe_1m p', NULL, NULL;
+    SELECT 'reads', 'nobody', 'the query without the call', 'SELECT bench_laps(p.v) FROM probe_1m p', NULL, NULL,
+           'SELECT count(v) FROM probe_1m';
 
 -- Both sessions do the same.
 INSERT INTO pair_variant
-    SELECT 'mixes', percent, kind, query, replace(query, 'probe_1m', 'others_1m'), NULL
+    SELECT 'mixes', percent, kind, query, replace(query, 'probe_1m', 'others_1m'), NULL,
+           format('SELECT count(nr_get(%L, k, NULL::bigint)) FROM probe_1m', cache)
     FROM kind, unnest('{0,1,10,50}'::text[]) percent, format('cache_%s_1m', name) cache,
          format($q$ SELECT bench_laps(CASE WHEN p.dice < %s THEN nr_put(%L, p.k, p.v)::int
-                                           ELSE nr_get(%2$L, p.k, NULL::bigint) END) FROM probe_1m p $q$,
+                                           ELSE nr_get(%2$L, p.k, NULL::bigint) END)
+                    FROM (SELECT * FROM probe_1m LIMIT 64000) p $q$,
                 percent, cache) query
     WHERE name LIKE '%imm';
 
@@ -103,13 +108,18 @@ CREATE PROCEDURE run_pairs(which text, rounds int) LANGUAGE plpgsql AS $$
 DECLARE
     v pair_variant;
     r int;
+    salt text;
     answer bigint[];
 BEGIN
     FOR r IN 0 .. rounds LOOP
-        FOR v IN SELECT * FROM pair_variant WHERE suite = which ORDER BY random() LOOP
+        salt := random();
+        -- what is compared one right after the other
+        FOR v IN
+            SELECT * FROM pair_variant WHERE suite = which
+            ORDER BY hashtext(salt || CASE which WHEN 'reads' THEN kind ELSE variant END), random()
+        LOOP
             CALL give_job(v.partner, v.cache);
-            -- once for the processor's caches
-            EXECUTE v.query;
+            EXECUTE v.warm;
             EXECUTE v.query INTO answer;
             IF answer[2] > 0 THEN
                 RAISE EXCEPTION '% (%): % keys were not found', v.kind, v.variant, answer[2];
@@ -122,14 +132,28 @@ BEGIN
     END LOOP;
 END $$;
 
--- Medians over the rounds.
+-- Of each round; ns of "reads" are net of what the median row takes without a call.
+CREATE VIEW pair_cost AS
+    SELECT r.*, laps[1] * 1e9 / laps[3] AS per_second,
+           laps[4]::float8 - base AS p50, laps[5]::float8 - base AS p99, laps[6]::float8 - base AS p999
+    FROM pair_result r
+    JOIN (SELECT suite, round, coalesce(max(laps[4]) FILTER (WHERE kind = 'the query without the call'), 0) AS base
+          FROM pair_result GROUP BY suite, round) b USING (suite, round);
+-- Medians over the rounds, also of the ratios to what each is compared with.
 CREATE VIEW pair_summary AS
-    SELECT suite, variant, kind,
-           percentile_cont(0.5) WITHIN GROUP (ORDER BY laps[1] * 1e9 / laps[3]) AS per_second,
-           percentile_cont(0.5) WITHIN GROUP (ORDER BY laps[4]) AS p50,
-           percentile_cont(0.5) WITHIN GROUP (ORDER BY laps[5]) AS p99,
-           percentile_cont(0.5) WITHIN GROUP (ORDER BY laps[6]) AS p999
-    FROM pair_result GROUP BY suite, variant, kind;
+    SELECT c.suite, c.variant, c.kind,
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY c.per_second) AS per_second,
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY c.p50) AS p50,
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY c.p99) AS p99,
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY c.p999) AS p999,
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY c.per_second / t.per_second) AS x_per_second,
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY c.p50 / nullif(t.p50, 0)) AS x_p50,
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY c.p99 / nullif(t.p99, 0)) AS x_p99
+    FROM pair_cost c JOIN pair_cost t
+        ON t.suite = c.suite AND t.round = c.round
+        AND CASE c.suite WHEN 'reads' THEN t.kind = c.kind AND t.variant = 'nobody'
+                         ELSE t.variant = c.variant AND t.kind = 'nr, one copy, immediate' END
+    GROUP BY c.suite, c.variant, c.kind;
 
 -- ---- what is run --------------------------------------------------------------------
 
@@ -141,22 +165,19 @@ CALL run_pairs('reads', :rounds);
 CALL run_pairs('mixes', :rounds);
 UPDATE job SET query = 'stop';
 
--- wall clock; net of what the median row of the query takes without the call
-SELECT s.kind AS "reads beside a writer, 1M keys", s.variant AS "it does",
-       s.p50 - b.p50 AS "median, ns net", round(((s.p50 - b.p50) / nullif(a.p50 - b.p50, 0))::numeric, 2) AS x,
-       s.p99 - b.p50 AS "99 %", round(((s.p99 - b.p50) / nullif(a.p99 - b.p50, 0))::numeric, 2) AS x,
-       s.p999 - b.p50 AS "99.9 %", round((s.per_second / 1e6)::numeric, 2) AS "M/s gross"
-FROM pair_summary s JOIN pair_summary b ON b.kind = 'the query without the call'
-LEFT JOIN pair_summary a ON a.suite = s.suite AND a.kind = s.kind AND a.variant = 'nobody'
-WHERE s.suite = 'reads' ORDER BY s.kind, s.p50;
+-- wall clock
+SELECT kind AS "reads beside a writer, 1M keys", variant AS "it does",
+       p50 AS "median, ns net", round(x_p50::numeric, 2) AS "x nobody writes",
+       p99 AS "99 %", round(x_p99::numeric, 2) AS "x", p999 AS "99.9 %",
+       round((per_second / 1e6)::numeric, 2) AS "M/s gross", round(x_per_second::numeric, 2) AS "x"
+FROM pair_summary WHERE suite = 'reads' ORDER BY kind, variant <> 'nobody', variant;
 
--- wall clock, gross; of both: twice the rate of the one that is measured
-SELECT s.variant || ' %' AS "writes of two sessions, 1M keys", s.kind,
-       round((2 * s.per_second / 1e6)::numeric, 2) AS "M/s of both",
-       round((s.per_second / a.per_second)::numeric, 2) AS "x nr, one copy, immediate",
-       s.p50 AS "median, ns", s.p99 AS "99 %", s.p999 AS "99.9 %"
-FROM pair_summary s JOIN pair_summary a ON a.suite = s.suite AND a.variant = s.variant AND a.kind = 'nr, one copy, immediate'
-WHERE s.suite = 'mixes' ORDER BY s.variant::int, s.kind;
+-- of both: twice the rate of the one that is measured
+SELECT variant || ' %' AS "writes of two sessions, 1M keys", kind,
+       round((2 * per_second / 1e6)::numeric, 2) AS "M/s of both, gross",
+       round(x_per_second::numeric, 2) AS "x nr, one copy, immediate",
+       p50 AS "median, ns", p99 AS "99 %", p999 AS "99.9 %"
+FROM pair_summary WHERE suite = 'mixes' ORDER BY variant::int, kind;
 
 SELECT count(nr_check(c.oid::regclass)) AS "caches that nr_check found whole"
 FROM pg_class c WHERE relkind = 'f' AND relnamespace = 'bench'::regnamespace;

@@ -113,15 +113,26 @@ CREATE VIEW summary AS
            percentile_cont(0.5) WITHIN GROUP (ORDER BY wall_ns) AS wall
     FROM cost GROUP BY suite, variant;
 
+-- How often what the suite compares with: medians of the ratios within rounds, so
+-- that minutes in which the machine is slow do not count; of medians, where the
+-- two have no round in common.
+CREATE VIEW compared AS
+    SELECT s.suite, m.variant,
+           coalesce((SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY c.ns / t.ns)
+                     FROM cost c JOIN cost t USING (suite, round)
+                     WHERE suite = s.suite AND c.variant = m.variant AND t.variant = s.than),
+                    m.median / than.median) AS x
+    FROM suite s JOIN summary m USING (suite)
+    JOIN summary than ON than.suite = s.suite AND than.variant = s.than;
+
 -- The query that prints a suite.
 CREATE FUNCTION report_sql(suite suite) RETURNS text LANGUAGE sql AS $$
     SELECT format($q$
         SELECT variant AS %1$I, round(median::numeric, 1) AS %2$I,
                format('%%s .. %%s', round(q1::numeric, 1), round(q3::numeric, 1)) AS quartiles,
-               round(wall::numeric, 1) AS "wall clock",
-               round((median / (SELECT median FROM summary
-                                WHERE suite = %1$L AND variant = %3$L))::numeric, 2) AS %4$I
-        FROM summary WHERE suite = %1$L AND variant IS DISTINCT FROM %5$L AND variant NOT LIKE 'arrays without%%'
+               round(wall::numeric, 1) AS "wall clock", round(x::numeric, 2) AS %3$I
+        FROM summary JOIN compared USING (suite, variant)
+        WHERE suite = %1$L AND variant IS DISTINCT FROM %4$L AND variant NOT LIKE 'arrays without%%'
         ORDER BY median
-        $q$, suite.suite, suite.unit, suite.than, 'x ' || suite.than, suite.baseline)
+        $q$, suite.suite, suite.unit, 'x ' || suite.than, suite.baseline)
 $$;
