@@ -52,8 +52,8 @@ nr_keyset_make(MemoryContext context)
 bool
 nr_keyset_add(NrKeySet *set, const NrKey *key)
 {
-	KeyMember		wanted = {.hash = key->hash, .data = key->data, .bytes = key->bytes};
-	KeyMember	   *member;
+	KeyMember	wanted = {.hash = key->hash, .data = key->data, .bytes = key->bytes};
+	KeyMember  *member;
 	char	   *copy;
 
 	if (hash_search(set->members, &wanted, HASH_FIND, NULL) != NULL)
@@ -69,7 +69,7 @@ nr_keyset_add(NrKeySet *set, const NrKey *key)
 bool
 nr_keyset_remove(NrKeySet *set, const NrKey *key)
 {
-	KeyMember		wanted = {.hash = key->hash, .data = key->data, .bytes = key->bytes};
+	KeyMember	wanted = {.hash = key->hash, .data = key->data, .bytes = key->bytes};
 
 	return hash_search(set->members, &wanted, HASH_REMOVE, NULL) != NULL;
 }

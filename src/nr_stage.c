@@ -21,14 +21,6 @@ static bool closed = false;		/* the transaction is committing */
 
 /* ---- stages ---- */
 
-static NrStage *
-stage_of(Oid relid)
-{
-	NrCacheEntry *entry = nr_entry_find(relid);
-
-	return entry == NULL ? NULL : entry->cache.stage;
-}
-
 static NrStageTable *
 table_make(int level, CommandId cid, bool truncated)
 {
@@ -321,12 +313,6 @@ bool
 nr_stage_any(void)
 {
 	return !dlist_is_empty(&stages);
-}
-
-bool
-nr_stage_pending(Oid relid)
-{
-	return stage_of(relid) != NULL;
 }
 
 static int

@@ -69,8 +69,7 @@ extern char *nr_stage_overlay(const NrCache *cache, CommandId before, char *entr
  */
 extern void nr_stage_scan_open(Oid relid, CommandId before, MemoryContext context);
 
-/* Whether this transaction has staged anything: for any cache / for this one. */
+/* Whether this transaction has staged anything, for any cache. */
 extern bool nr_stage_any(void);
-extern bool nr_stage_pending(Oid relid);
 
 #endif							/* NR_STAGE_H */

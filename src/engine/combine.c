@@ -109,6 +109,7 @@ typedef struct Collected
 	uint64_t	inline_bytes;	/* ring bytes that the requests need */
 	uint64_t	op_bytes;		/* of all operations, wherever they lie */
 	uint32_t	ops;
+	uint32_t	need;			/* extents that they may use; set by reserve() */
 } Collected;
 
 static size_t
@@ -244,16 +245,15 @@ typedef enum Round
 
 /* Room in the ring for what was collected, and for the extents it may be granted. */
 static NrBatch *
-reserve(NrEngine *e, const NrDispatch *dispatch, uint32_t g, uint32_t r, const Collected *c,
+reserve(NrEngine *e, const NrDispatch *dispatch, uint32_t g, uint32_t r, Collected *c,
 		uint32_t *grants_max, size_t *fixed, uint64_t *pos)
 {
 	struct NrGroup *group = nr_group(e, g);
 	size_t		max = nr_ring_batch_max(e, group);
 	size_t		room;
 
-	*grants_max = NR_BATCH_GRANTS;
-	if (c->ops > 0)
-		*grants_max += dispatch->need(&group->copy_config, c->ops, c->op_bytes);
+	c->need = c->ops > 0 ? dispatch->need(&group->copy_config, c->ops, c->op_bytes) : 0;
+	*grants_max = NR_BATCH_GRANTS + c->need;
 	room = (max - sizeof(NrBatch) - c->inline_bytes) / (sizeof(uint32_t) * group->copies);
 	if (*grants_max > room)
 		*grants_max = (uint32_t) room;
@@ -314,7 +314,8 @@ append_batch(NrSession *s, const NrDispatch *dispatch, uint32_t g, bool serve, b
 		nr_log_give_back(e, g);
 		return ROUND_NOTHING;
 	}
-	nr_grant_best(s, dispatch, g, batch, op_bytes, grants_max);
+	/* of all that were collected: who has withdrawn since makes it no more than needed */
+	nr_grant_best(s, dispatch, g, batch, batch->ops > 0 ? c.need : 0, grants_max);
 	grant_bytes = nr_grant_bytes(group, batch);
 	memmove((char *) (batch + 1) + grant_bytes, (char *) batch + fixed, request_bytes);
 	batch->bytes = (uint32_t) NR_LINE_UP(sizeof(NrBatch) + grant_bytes + request_bytes);

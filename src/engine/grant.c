@@ -83,11 +83,10 @@ release_surplus(struct NrGroup *group, NrBatch *batch)
 
 void
 nr_grant_best(NrSession *s, const NrDispatch *dispatch, uint32_t g, NrBatch *batch,
-			  uint64_t op_bytes, uint32_t grants_max)
+			  uint32_t need, uint32_t grants_max)
 {
 	NrEngine   *e = s->engine;
 	struct NrGroup *group = nr_group(e, g);
-	uint32_t	need = batch->ops > 0 ? dispatch->need(&group->copy_config, batch->ops, op_bytes) : 0;
 	int64_t		room = (int64_t) nr_sub64_seq(&group->headroom, need) - need;	/* edge P1: a count */
 	uint32_t	missing = missing_extents(room, need);
 	bool		helped = false;

@@ -28,7 +28,7 @@
  * batch's grants, releases, claim; "grants_max": room for so many behind it.
  */
 extern void nr_grant_best(NrSession *s, const NrDispatch *dispatch, uint32_t g, NrBatch *batch,
-						  uint64_t op_bytes, uint32_t grants_max);
+						  uint32_t need, uint32_t grants_max);
 
 /* All of "need" or nothing: false, and nothing has changed. */
 extern bool nr_grant_all(NrEngine *e, uint32_t g, NrBatch *batch, uint32_t need,

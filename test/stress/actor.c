@@ -4,6 +4,7 @@
  *		see actor.h.
  */
 #include "actor.h"
+#include "tap.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,6 +120,24 @@ actor_close(Actor *a)
 	nr_group_detach(&a->handle);
 	nr_session_unregister(&a->session);
 	a->open = false;
+}
+
+void
+actor_open_all(Actor *actors, Th *th, uint32_t n, uint32_t replicas)
+{
+	for (uint32_t i = 0; i < n; i++)
+		actor_open(&actors[i], th, i, i % replicas);
+}
+
+void
+actor_close_all(Actor *actors, Th *th, uint32_t n)
+{
+	tap_ok(toy_check(&actors[0].handle), "all copies are equal");
+	for (uint32_t i = 0; i < n; i++)
+		actor_close(&actors[i]);
+	nr_group_destroy(th_engine(th, 0), 0, NULL);
+	tap_ok(toy_pool_free(th_engine(th, 0)) == th->geo.extents, "every extent came back");
+	th_free(th);
 }
 
 /* ---- jobs ---- */

@@ -57,6 +57,10 @@ extern Th  *actor_engine(uint32_t copies, uint32_t replicas, uint32_t sessions, 
 extern void actor_open(Actor *a, Th *th, uint32_t i, uint32_t replica);
 extern void actor_close(Actor *a);
 
+/* All of an array, actor i on replica i modulo their number; closing also checks the copies and what is given back, and frees th. */
+extern void actor_open_all(Actor *actors, Th *th, uint32_t n, uint32_t replicas);
+extern void actor_close_all(Actor *actors, Th *th, uint32_t n);
+
 /* Start the job in a thread / in this thread; wait for its end. */
 extern void actor_start(Actor *a, ActorJob job, uint32_t times, bool cancellable);
 extern void actor_run(Actor *a, ActorJob job, uint32_t times, bool cancellable);

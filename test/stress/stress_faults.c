@@ -20,23 +20,6 @@ static const char *const combiner_places[] = {
 
 static Actor actor[ACTORS_MAX];
 
-static void
-open_all(Th *th, uint32_t n, uint32_t replicas)
-{
-	for (uint32_t i = 0; i < n; i++)
-		actor_open(&actor[i], th, i, i % replicas);
-}
-
-static void
-close_all(Th *th, uint32_t n)
-{
-	tap_ok(toy_check(&actor[0].handle), "the replicas are equal");
-	for (uint32_t i = 0; i < n; i++)
-		actor_close(&actor[i]);
-	nr_group_destroy(th_engine(th, 0), 0, NULL);
-	th_free(th);
-}
-
 /*
  * W1: requests posted during a combine are in that batch or in the very next,
  * whether the combiner comes back at once or never.
@@ -48,7 +31,7 @@ test_w1(uint32_t spins, uint32_t times)
 	uint32_t	late = 0;
 	uint64_t	n = 0;
 
-	open_all(th, 6, 1);
+	actor_open_all(actor, th, 6, 1);
 	th_no_timeouts(th);
 	for (size_t p = 0; p < PLACES; p++)
 	{
@@ -75,7 +58,7 @@ test_w1(uint32_t spins, uint32_t times)
 	tap_ok(late == 0, "W1: a request is served by the current or the very next combine (%u spins, %u writes)",
 		   spins, times);
 	tap_ok(toy_call_get(&actor[0].handle, 0) == n, "W1: all of them once");
-	close_all(th, 6);
+	actor_close_all(actor, th, 6);
 }
 
 /* W1: a requester that has not even looked at the lock is served by whoever combines. */
@@ -84,7 +67,7 @@ test_w1_announced(void)
 {
 	Th		   *th = actor_engine(1, 1, 16, 0, 0);
 
-	open_all(th, 3, 1);
+	actor_open_all(actor, th, 3, 1);
 	actor_stop_at("request_announced", 1);
 	actor_start(&actor[1], ACTOR_ADD, 1, false);
 	actor_until_stopped();
@@ -94,7 +77,7 @@ test_w1_announced(void)
 	actor_go_on();
 	actor_join(&actor[1]);
 	tap_ok(actor[1].seq == 0 && actor[1].status == NR_OK, "W1: its answer was there");
-	close_all(th, 3);
+	actor_close_all(actor, th, 3);
 }
 
 /* W1: many writers, no spinning: whoever sleeps is woken, or this never ends. */
@@ -104,7 +87,7 @@ test_w1_crowd(uint32_t replicas)
 	Th		   *th = actor_engine(1, replicas, 16, 2, 0);
 	uint64_t	sum = 0;
 
-	open_all(th, 12, replicas);
+	actor_open_all(actor, th, 12, replicas);
 	th_no_timeouts(th);
 	for (uint32_t i = 0; i < 12; i++)
 		actor_start(&actor[i], ACTOR_ADD, 400, false);
@@ -115,7 +98,7 @@ test_w1_crowd(uint32_t replicas)
 	}
 	tap_ok(toy_call_get(&actor[0].handle, 0) == sum && sum == 4800,
 		   "W1: twelve writers on %u replicas with a log of two batches: nobody sleeps for ever", replicas);
-	close_all(th, 12);
+	actor_close_all(actor, th, 12);
 }
 
 /* W2: sessions come and go at every place of a combine; each write counts once. */
@@ -126,7 +109,7 @@ test_w2(void)
 	uint64_t	n = 0;
 	uint32_t	wrong = 0;
 
-	open_all(th, 4, 2);
+	actor_open_all(actor, th, 4, 2);
 	th_no_timeouts(th);
 	for (size_t p = 0; p < PLACES; p++)
 	{
@@ -163,7 +146,7 @@ test_w2(void)
 		actor_close(&actor[5]);
 	}
 	tap_ok(wrong == 0, "W2: sessions come and go during a combine: nothing lost, nothing doubled");
-	close_all(th, 4);
+	actor_close_all(actor, th, 4);
 }
 
 /* W2: the same at full speed: writers, while sessions come and go all the time. */
@@ -173,7 +156,7 @@ test_w2_speed(void)
 	Th		   *th = actor_engine(1, 2, 16, 0, 30);
 	uint32_t	come = 0;
 
-	open_all(th, 4, 2);
+	actor_open_all(actor, th, 4, 2);
 	for (uint32_t i = 1; i < 4; i++)
 		actor_start(&actor[i], ACTOR_ADD, 3000, false);
 	while (atomic_load(&actor[1].done) < 3000 || atomic_load(&actor[2].done) < 3000 ||
@@ -188,7 +171,7 @@ test_w2_speed(void)
 		actor_join(&actor[i]);
 	tap_ok(toy_call_get(&actor[0].handle, 0) == 9000 + come,
 		   "W2: three writers and %u sessions of one write each", come);
-	close_all(th, 4);
+	actor_close_all(actor, th, 4);
 }
 
 /* W3: a reader comes at any place of a writer's exclusive section. */
@@ -200,7 +183,7 @@ test_w3(void)
 	uint32_t	torn = 0,
 				wrong = 0;
 
-	open_all(th, 2, 1);
+	actor_open_all(actor, th, 2, 1);
 	for (uint32_t p = 0; p < 5; p++)
 	{
 		actor_stop_at(places[p], 0);
@@ -219,7 +202,7 @@ test_w3(void)
 		actor_close(&actor[5]);
 	}
 	tap_ok(torn == 0 && wrong == 0, "W3: a reader that comes while a writer is inside sees all of it");
-	close_all(th, 2);
+	actor_close_all(actor, th, 2);
 }
 
 /* W3: a reader is inside, in the middle of a row, when the writer comes; another comes behind it. */
@@ -229,7 +212,7 @@ test_w3_inside(void)
 	Th		   *th = actor_engine(1, 1, 16, 0, 0);
 	bool		ok = true;
 
-	open_all(th, 3, 1);
+	actor_open_all(actor, th, 3, 1);
 	for (uint64_t i = 0; i < 10; i++)
 	{
 		actor_stop_at("read", 1);
@@ -247,7 +230,7 @@ test_w3_inside(void)
 		ok &= actor[2].torn == 0 && actor[2].row.value[7] == i + 1;
 	}
 	tap_ok(ok, "W3: a writer waits for the reader inside, and is named as waiting for it");
-	close_all(th, 3);
+	actor_close_all(actor, th, 3);
 }
 
 /* W3: readers come and go while rows are written. */
@@ -258,7 +241,7 @@ test_w3_speed(uint32_t replicas)
 	uint32_t	torn = 0,
 				come = 0;
 
-	open_all(th, 4, replicas);
+	actor_open_all(actor, th, 4, replicas);
 	actor_start(&actor[0], ACTOR_ADD_ROW, 4000, false);
 	actor_start(&actor[1], ACTOR_ADD_ROW, 4000, false);
 	actor_start(&actor[2], ACTOR_GET_ROW, 20000, false);
@@ -272,7 +255,7 @@ test_w3_speed(uint32_t replicas)
 	for (uint32_t i = 0; i < 3; i++)
 		actor_join(&actor[i]);
 	tap_ok(torn + actor[2].torn == 0, "W3: %u readers come and go, %u replicas: no torn row", come, replicas);
-	close_all(th, 4);
+	actor_close_all(actor, th, 4);
 }
 
 /* W4: an empty log, one writer and one reader on two replicas, lap after lap. */
@@ -283,7 +266,7 @@ test_w4(void)
 	NrGroupInfo gi;
 	bool		ok = true;
 
-	open_all(th, 2, 2);
+	actor_open_all(actor, th, 2, 2);
 	actor_run(&actor[1], ACTOR_GET_ROW, 1000, false);
 	tap_ok(actor[1].status == NR_OK && actor[1].row.value[0] == 0, "W4: 1000 reads of an empty log");
 	for (uint64_t i = 1; i <= 500; i++)
@@ -302,7 +285,7 @@ test_w4(void)
 	tap_ok(actor[1].torn == 0 && actor[0].status == NR_OK, "W4: the same at full speed");
 	actor_run(&actor[1], ACTOR_GET_ROW, 1, false);
 	tap_ok(actor[1].row.value[0] == 5500, "W4: nothing is missing");
-	close_all(th, 2);
+	actor_close_all(actor, th, 2);
 }
 
 /*
@@ -316,7 +299,7 @@ test_order(void)
 	uint32_t	wrong = 0;
 	uint64_t	n = 0;
 
-	open_all(th, 3, 3);
+	actor_open_all(actor, th, 3, 3);
 	for (size_t p = 3; p < PLACES; p++)	/* from "batch_appended" on */
 	{
 		actor_stop_at(combiner_places[p], 0);
@@ -331,7 +314,7 @@ test_order(void)
 		actor_join(&actor[0]);
 	}
 	tap_ok(wrong == 0, "what a read has seen, a later read on another replica sees too");
-	close_all(th, 3);
+	actor_close_all(actor, th, 3);
 }
 
 int

@@ -27,24 +27,6 @@ static const char *const places[] = {
 
 static Actor actor[ACTORS_MAX];
 
-static void
-open_all(Th *th, uint32_t n, uint32_t replicas)
-{
-	for (uint32_t i = 0; i < n; i++)
-		actor_open(&actor[i], th, i, i % replicas);
-}
-
-static void
-close_all(Th *th, uint32_t n)
-{
-	tap_ok(toy_check(&actor[0].handle), "the copies are equal");
-	for (uint32_t i = 0; i < n; i++)
-		actor_close(&actor[i]);
-	nr_group_destroy(th_engine(th, 0), 0, NULL);
-	tap_ok(toy_pool_free(th_engine(th, 0)) == th->geo.extents, "every extent came back");
-	th_free(th);
-}
-
 /* Sleeps of this actor's session so far, and waits of all readers of its replica. */
 static uint64_t
 effort(Actor *a)
@@ -93,7 +75,7 @@ test_stopped_reader(void)
 	Th		   *th = actor_engine(2, 1, 16, 0, 0);
 	NrSessionInfo si;
 
-	open_all(th, 6, 1);
+	actor_open_all(actor, th, 6, 1);
 	stop_inside(0);
 	actor_run(&actor[1], ACTOR_ADD_ROW, 1, false);
 	tap_ok(actor[1].most_sleeps == 0, "the first write after a reader stopped inside waits for nothing");
@@ -121,7 +103,7 @@ test_stopped_reader(void)
 	actor_join(&actor[1]);
 	tap_ok(actor[0].torn == 0 && actor[0].row.value[0] == 0, "the reader saw one whole row: the old one");
 	tap_ok(reads_freely(2, 1, 2), "it left: the second write is done");
-	close_all(th, 6);
+	actor_close_all(actor, th, 6);
 }
 
 /* The reader's own replica is held up; others write until the log is full, and read on. */
@@ -131,7 +113,7 @@ test_other_replicas(void)
 	Th		   *th = actor_engine(2, 2, 16, 4, 0);
 	uint64_t	tail;
 
-	open_all(th, 6, 2);			/* 0, 2, 4 on replica 0; 1, 3, 5 on replica 1 */
+	actor_open_all(actor, th, 6, 2);			/* 0, 2, 4 on replica 0; 1, 3, 5 on replica 1 */
 	stop_inside(0);
 	actor_run(&actor[2], ACTOR_ADD_ROW, 1, false);
 	actor_run(&actor[1], ACTOR_ADD_ROW, 1, false);
@@ -162,7 +144,7 @@ test_other_replicas(void)
 	actor_join(&actor[5]);
 	actor_run(&actor[2], ACTOR_GET_ROW, 1, false);
 	tap_ok(actor[2].row.value[0] == tail + 20, "then all go on, and nothing is missing");
-	close_all(th, 6);
+	actor_close_all(actor, th, 6);
 }
 
 /* What others appended behind a write's batch is no reason to wait for readers once it is answered. */
@@ -171,7 +153,7 @@ test_answered_returns(void)
 {
 	Th		   *th = actor_engine(2, 2, 16, 0, 0);
 
-	open_all(th, 4, 2);
+	actor_open_all(actor, th, 4, 2);
 	nr_enter(&actor[0].handle, false);
 	actor_stop_at("batch_appended", 2);
 	actor_start(&actor[2], ACTOR_ADD_ROW, 1, false);
@@ -182,7 +164,7 @@ test_answered_returns(void)
 	actor_join(&actor[2]);
 	tap_ok(actor[2].status == NR_OK && actor[2].most_sleeps == 0, "the write is answered and returns");
 	nr_leave(&actor[0].handle);
-	close_all(th, 4);
+	actor_close_all(actor, th, 4);
 }
 
 /* ---- sessions that come and go ---- */
@@ -195,7 +177,7 @@ test_come_and_go(void)
 	bool		exact = true;
 	uint64_t	n = 0;
 
-	open_all(th, 3, 1);
+	actor_open_all(actor, th, 3, 1);
 	for (size_t p = 0; p < PLACES; p++)
 	{
 		uint64_t	seen;
@@ -232,7 +214,7 @@ test_come_and_go(void)
 	}
 	tap_ok(freely, "at %d places of a publish, who comes, reads and goes never waits", (int) PLACES);
 	tap_ok(exact, "and sees the row as it was before, or from the flip on the new one");
-	close_all(th, 3);
+	actor_close_all(actor, th, 3);
 }
 
 /* A reader's number is given out again while a writer waits for the reader's leave: it waits for no other. */
@@ -242,7 +224,7 @@ test_number_reused(void)
 	Th		   *th = actor_engine(2, 1, 16, 0, 0);
 	uint32_t	idx;
 
-	open_all(th, 3, 1);
+	actor_open_all(actor, th, 3, 1);
 	nr_enter(&actor[1].handle, false);
 	actor_run(&actor[0], ACTOR_ADD_ROW, 1, false);
 	actor_start(&actor[0], ACTOR_ADD_ROW, 1, false);
@@ -256,7 +238,7 @@ test_number_reused(void)
 	tap_ok(actor[1].session.idx == idx, "the next owner of a reader's number is inside, and in nobody's way");
 	nr_leave(&actor[1].handle);
 	tap_ok(reads_freely(2, 1, 2), "nothing is missing");
-	close_all(th, 3);
+	actor_close_all(actor, th, 3);
 }
 
 static void
@@ -265,7 +247,7 @@ test_nested(void)
 	Th		   *th = actor_engine(2, 1, 16, 0, 0);
 	const NrCopy *copy;
 
-	open_all(th, 3, 1);
+	actor_open_all(actor, th, 3, 1);
 	nr_enter(&actor[1].handle, false);
 	copy = actor[1].handle.copy;
 	actor_run(&actor[0], ACTOR_ADD_ROW, 1, false);
@@ -280,7 +262,7 @@ test_nested(void)
 	nr_leave(&actor[1].handle);
 	actor_join(&actor[0]);
 	tap_ok(reads_freely(2, 1, 2), "the outer one's does");
-	close_all(th, 3);
+	actor_close_all(actor, th, 3);
 }
 
 /* ---- cost ---- */
@@ -414,7 +396,7 @@ round_at_speed(uint64_t seed, uint64_t *wrong, uint64_t *waits)
 
 	th_no_timeouts(th);
 	atomic_store(&over, 0);
-	open_all(th, WRITERS, replicas);
+	actor_open_all(actor, th, WRITERS, replicas);
 	for (uint32_t i = 0; i < READERS; i++)
 	{
 		actor[WRITERS + i].i = WRITERS + i;

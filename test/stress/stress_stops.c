@@ -16,23 +16,6 @@
 
 static Actor actor[ACTORS_MAX];
 
-static void
-open_all(Th *th, uint32_t n, uint32_t replicas)
-{
-	for (uint32_t i = 0; i < n; i++)
-		actor_open(&actor[i], th, i, i % replicas);
-}
-
-static void
-close_all(Th *th, uint32_t n)
-{
-	tap_ok(toy_check(&actor[0].handle), "the replicas are equal");
-	for (uint32_t i = 0; i < n; i++)
-		actor_close(&actor[i]);
-	nr_group_destroy(th_engine(th, 0), 0, NULL);
-	th_free(th);
-}
-
 /* W5: somebody comes when the log has gone round many times: a session, and a whole process. */
 static void
 test_w5(void)
@@ -64,7 +47,7 @@ test_w5(void)
 	tap_ok(toy_call_add(&h, 0, 1, &value, NULL) == NR_OK && value == 109, "W5: and writes");
 	nr_group_detach(&h);
 	nr_session_unregister(&s);
-	close_all(th, 2);
+	actor_close_all(actor, th, 2);
 }
 
 /* W6: whenever the reader is awake and tries, the writer is inside again, if it can be. */
@@ -87,7 +70,7 @@ test_w6(void)
 {
 	Th		   *th = actor_engine(1, 1, 16, 0, 0);
 
-	open_all(th, 2, 1);
+	actor_open_all(actor, th, 2, 1);
 	atomic_store(&actor_on_place, adversary);
 	actor_start(&actor[0], ACTOR_ADD_ROW, 3000, false);
 	th_until(&adversary_came, 1);
@@ -106,7 +89,7 @@ test_w6(void)
 	actor_join(&actor[1]);
 	tap_ok(actor[1].most_sleeps <= 12, "W6: nor against a busy one (%u)", actor[1].most_sleeps);
 	tap_ok(toy_replica_info(th_engine(th, 0), 0, 0).reader_sleeps > 0, "W6: these sleeps are counted");
-	close_all(th, 2);
+	actor_close_all(actor, th, 2);
 }
 
 /*
@@ -199,7 +182,7 @@ full_log(const char *place, bool reader)
 	uint64_t	before;
 	bool		free_locks = true;
 
-	open_all(th, 6, 3);			/* 0, 3 on replica 0; 1, 4 on replica 1; 2, 5 on replica 2 */
+	actor_open_all(actor, th, 6, 3);			/* 0, 3 on replica 0; 1, 4 on replica 1; 2, 5 on replica 2 */
 	actor_run(&actor[0], ACTOR_ADD_ROW, 3, false);
 	actor_stop_at(place, 1);
 	actor_start(&actor[1], reader ? ACTOR_GET_ROW : ACTOR_ADD_ROW, 1, false);
@@ -253,7 +236,7 @@ full_log(const char *place, bool reader)
 	actor_join(&actor[5]);
 	actor_run(&actor[3], ACTOR_GET_ROW, 1, false);
 	tap_ok(actor[3].row.value[0] == before + 20, "W8: then all go on, and nothing is missing");
-	close_all(th, 6);
+	actor_close_all(actor, th, 6);
 }
 
 static _Atomic uint32_t sampling;
@@ -287,7 +270,7 @@ test_w8_head(void)
 	pthread_t	sampler;
 	void	   *back = NULL;
 
-	open_all(th, 8, 4);
+	actor_open_all(actor, th, 8, 4);
 	atomic_store(&sampling, 1);
 	sampler = th_start(sample_head, th);
 	for (uint32_t i = 0; i < 8; i++)
@@ -299,7 +282,7 @@ test_w8_head(void)
 	tap_ok(back == NULL, "W8: head, completed and tail never go back");
 	actor_run(&actor[0], ACTOR_GET_ROW, 1, false);
 	tap_ok(actor[0].row.value[0] == 12000, "W8: eight writers through a log of four batches lose nothing");
-	close_all(th, 8);
+	actor_close_all(actor, th, 8);
 }
 
 /* A request may be withdrawn until it has been taken; afterwards its answer is awaited. */
@@ -313,7 +296,7 @@ test_cancel(void)
 	uint64_t	n = 0;
 	bool		ok = true;
 
-	open_all(th, 3, 1);
+	actor_open_all(actor, th, 3, 1);
 	for (int i = 0; i < 5; i++)
 	{
 		actor_stop_at(before[0], 0);
@@ -355,7 +338,7 @@ test_cancel(void)
 		ok &= actor[0].status == NR_OK && actor[0].value == ++n;
 	}
 	tap_ok(ok, "one that was taken is answered all the same");
-	close_all(th, 3);
+	actor_close_all(actor, th, 3);
 }
 
 /* A cancel when another session's combiner has taken the request. */
@@ -364,7 +347,7 @@ test_cancel_taken(void)
 {
 	Th		   *th = actor_engine(1, 1, 16, 0, 0);
 
-	open_all(th, 2, 1);
+	actor_open_all(actor, th, 2, 1);
 	actor_stop_at("request_announced", 1);
 	actor_start(&actor[1], ACTOR_ADD, 1, true);
 	actor_until_stopped();
@@ -388,7 +371,7 @@ test_cancel_taken(void)
 	actor_join(&actor[1]);
 	th_uncancel(th, actor[1].session.idx);
 	tap_ok(actor[1].status == NR_OK && toy_call_get(&actor[0].handle, 0) == 3, "but answered");
-	close_all(th, 2);
+	actor_close_all(actor, th, 2);
 }
 
 int

@@ -53,6 +53,13 @@ make_headroom(uint32_t n)
 	toy_call_clear(&b.h[0]);
 }
 
+/* Extents that n pushes may take. */
+static uint32_t
+stack_need(uint32_t n)
+{
+	return toy_stack_dispatch.need(&nr_group(b.e, G)->copy_config, n, (uint64_t) n * TOY_PUSH_BYTES);
+}
+
 static int64_t
 headroom(void)
 {
@@ -121,7 +128,7 @@ test_headroom(void)
 		   "what another one lacks is not ours to make good");
 	nr_grant_undo(b.e, G, room_of(&one));
 	room_of(&one)->ops = 1;
-	nr_grant_best(&b.s[0], &toy_stack_dispatch, G, room_of(&one), TOY_PUSH_BYTES, GRANTS);
+	nr_grant_best(&b.s[0], &toy_stack_dispatch, G, room_of(&one), stack_need(1), GRANTS);
 	tap_ok(room_of(&one)->grants == 1 && room_of(&one)->claim == 1 && headroom() == -5, "nor is it a combiner's");
 	nr_grant_undo(b.e, G, room_of(&one));
 	nr_add64_seq(&group->headroom, (uint64_t) had + 5);
@@ -221,12 +228,12 @@ test_best(void)
 	open_seats(2, 1, 3, 32);
 	before = seats_books(&b);
 	room_of(&one)->ops = 3 * PER_EXTENT;
-	nr_grant_best(&b.s[0], &toy_stack_dispatch, G, room_of(&one), 3 * PER_EXTENT * TOY_PUSH_BYTES, GRANTS);
+	nr_grant_best(&b.s[0], &toy_stack_dispatch, G, room_of(&one), stack_need(3 * PER_EXTENT), GRANTS);
 	tap_ok(room_of(&one)->grants == 2 && room_of(&one)->claim == 2 && headroom() == 0,
 		   "a combiner that needs four and may have two claims two");
 	nr_grant_undo(b.e, G, room_of(&one));
 	tap_ok(seats_same(&b, before), "undone, the account is what it was");
-	nr_grant_best(&b.s[0], &toy_stack_dispatch, G, room_of(&one), 3 * PER_EXTENT * TOY_PUSH_BYTES, 1);
+	nr_grant_best(&b.s[0], &toy_stack_dispatch, G, room_of(&one), stack_need(3 * PER_EXTENT), 1);
 	tap_ok(room_of(&one)->grants == 1 && room_of(&one)->claim == 1, "one when there is room for one grant");
 	nr_grant_undo(b.e, G, room_of(&one));
 	room_of(&one)->ops = 0;
