@@ -2,10 +2,10 @@
  * ds/hash.c
  *		ds_hash as a dispatch table: sizes, an empty table.
  *
- * The parts: hash_op.c (operations as bytes), hash_read.c, hash_write.c,
- * hash_line.c (lines of one bucket), hash_grow.c (linear hashing), hash_order.c
- * and hash_note.c (order numbers), hash_need.c (the memory of a batch),
- * hash_check.c, heap.c (long entries, overflow lines, notes).
+ * The parts: hash_op.c (operations as bytes), hash_read.c, hash_write.c and
+ * hash_update.c, hash_line.c (lines of one bucket), hash_grow.c (linear
+ * hashing), hash_order.c and hash_note.c (order numbers), hash_need.c (the memory of a
+ * batch), hash_check.c, heap.c (long entries, overflow lines, notes).
  */
 #include "ds/hash_line.h"
 

@@ -23,7 +23,8 @@
  * notes.
  *
  * LIMITS.  Keys 0 .. DS_HASH_KEY_MAX bytes.  Key + value at most
- * ds_hash_entry_max(extent_shift) bytes.
+ * ds_hash_entry_max(extent_shift) bytes; of a compare and swap either value, and
+ * all of it must fit an operation (nr_op_bytes_max) besides.
  */
 #ifndef DS_HASH_H
 #define DS_HASH_H
@@ -55,14 +56,44 @@ enum
 {
 	DS_HASH_PUT = 1,			/* insert or replace; flag: the key was new */
 	DS_HASH_DELETE,				/* flag: there was such a key */
-	DS_HASH_TRUNCATE			/* flag: there was anything */
+	DS_HASH_TRUNCATE,			/* flag: there was anything */
+	DS_HASH_SWAP,				/* put that answers the value before; flag: there was one */
+	DS_HASH_CAS,				/* put if the value is as expected; flag: it was, and is replaced */
+	DS_HASH_ADD					/* arithmetic; answers the new value; flag: the key was new */
 };
+
+/*
+ * RESPONSES.  Swap and add answer a value in NrResponse.data, computed where the operation
+ * stands in the log.  It has at most DS_HASH_RESPONSE_MAX bytes; a swap of a longer one
+ * changes nothing and is NR_TOO_LARGE (read it, then compare and swap).  These
+ * three carry no order number (NR_BAD_OP): their answer would be a guess.
+ */
+#define DS_HASH_RESPONSE_MAX	8192
 
 /* NrOpHeader.flags of DS_HASH_PUT */
 #define DS_HASH_IF_PRESENT	1	/* replace only; flag: replaced; a missing key is NR_OK with flag false */
 #define DS_HASH_IF_ABSENT	2	/* insert only; flag: inserted */
 
-/* Payload of put and delete: this, key, value, without padding between. */
+/*
+ * Payload of put, delete and swap: this, key, value, without padding between.
+ *
+ * Of cas: this, key, expected bytes as uint32_t, expected value, new value ("value_bytes" counts
+ * these three); with flag DS_HASH_IF_ABSENT the key is expected not to be there, and
+ * the expected value has no bytes.
+ *
+ * Of add: this, key, 8 bytes: an int64_t, or a double.  NrOpHeader.flags is a
+ * DsHashNumber, the form in which the value is stored, native-endian.  A missing key and a value of
+ * no bytes count as 0.  NR_OUT_OF_RANGE: overflow (of a double: from finite to
+ * infinite).  NR_BAD_OP: the value that is there has another length.
+ */
+typedef enum DsHashNumber
+{
+	DS_HASH_INT2 = 1,
+	DS_HASH_INT4,
+	DS_HASH_INT8,
+	DS_HASH_FLOAT8
+} DsHashNumber;
+
 typedef struct DsHashOp
 {
 	uint64_t	hash;			/* ds_hash_key of the key */
@@ -86,6 +117,19 @@ extern size_t ds_hash_op_put(void *to, uint64_t hash, const void *key, size_t ke
 							 const void *value, size_t value_bytes, uint16_t flags);
 extern size_t ds_hash_op_delete(void *to, uint64_t hash, const void *key, size_t key_bytes);
 extern size_t ds_hash_op_truncate(void *to);
+
+/* Bytes as ds_hash_op_put; with "value" the new one. */
+extern size_t ds_hash_op_swap(void *to, uint64_t hash, const void *key, size_t key_bytes,
+							  const void *value, size_t value_bytes);
+
+/* "expected" NULL: no such key.  Takes ds_hash_op_bytes(key_bytes, sizeof(uint32_t) + expected_bytes + value_bytes). */
+extern size_t ds_hash_op_cas(void *to, uint64_t hash, const void *key, size_t key_bytes,
+							 const void *expected, size_t expected_bytes,
+							 const void *value, size_t value_bytes);
+
+/* "by" points to an int64_t, or for DS_HASH_FLOAT8 to a double.  Takes ds_hash_op_bytes(key_bytes, 8). */
+extern size_t ds_hash_op_add(void *to, uint64_t hash, const void *key, size_t key_bytes,
+							 DsHashNumber number, const void *by);
 
 /* ---- reads: "op" of NrDispatch.dispatch begins with one of these codes; "resp" is unused (NULL) ---- */
 

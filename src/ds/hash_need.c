@@ -8,6 +8,8 @@
  *			ds_hash_budget gives it for splits and merges: so many buckets, each
  *			the first of a segment at most once in lines-per-segment, and so
  *			many overflow lines, its own included; a note if it has an order number
+ *	swap, compare and swap, add: what a put of the value that they store takes (a
+ *			number is shorter than its operation says); they have no order number
  *	delete	a note if it has an order number
  *	truncate	nothing
  *
@@ -68,11 +70,9 @@ ds_hash_need(const NrCopyConfig *config, uint32_t n, uint64_t bytes)
 }
 
 static void
-need_put(const NrCopyConfig *config, uint32_t line_bytes, const DsHashOp *body,
-		 DsHeapBatch *batch, uint64_t *splits)
+need_put(const NrCopyConfig *config, uint32_t line_bytes, uint64_t bytes, DsHeapBatch *batch, uint64_t *splits)
 {
 	uint32_t	line_capacity = line_bytes - (uint32_t) sizeof(DsHashLine);
-	uint64_t	bytes = (uint64_t) body->key_bytes + body->value_bytes;
 	uint32_t	step = DS_HASH_LONG_STEP;
 	DsHashBudget budget;
 
@@ -100,21 +100,19 @@ ds_hash_need_ops(const NrCopyConfig *config, const void *ops, size_t bytes, uint
 	for (; n > 0 && (size_t) (end - at) >= sizeof(NrOpHeader); n--)
 	{
 		const NrOpHeader *op = (const NrOpHeader *) at;
-		const DsHashOp *body = nr_op_payload(op);
-		uint64_t	op_bytes = sizeof(*op) + (uint64_t) op->payload_bytes;
+		DsHashParts parts;
 
 		if (op->bytes < sizeof(*op) || op->bytes > (size_t) (end - at))
 			break;
 		at += op->bytes;
 		/* what no table takes needs nothing */
-		if (op->payload_bytes < sizeof(*body) || op_bytes > op->bytes ||
-			op->payload_bytes != sizeof(*body) + (uint64_t) body->key_bytes + body->value_bytes ||
-			(uint64_t) body->key_bytes + body->value_bytes > ds_hash_entry_max(config->extent_shift))
+		if (sizeof(*op) + (uint64_t) op->payload_bytes > op->bytes || !ds_hash_op_parts(op, &parts) ||
+			(uint64_t) parts.key_bytes + parts.value_bytes > ds_hash_entry_max(config->extent_shift))
 			continue;
-		if (op->code == DS_HASH_PUT)
-			need_put(config, line_bytes, body, &batch, &splits);
+		if (op->code == DS_HASH_PUT || op->code >= DS_HASH_SWAP)
+			need_put(config, line_bytes, (uint64_t) parts.key_bytes + parts.value_bytes, &batch, &splits);
 		if (ordered)
-			ds_heap_batch_add(&batch, config->extent_shift, 1, sizeof(DsHashNote) + body->key_bytes, true);
+			ds_heap_batch_add(&batch, config->extent_shift, 1, sizeof(DsHashNote) + parts.key_bytes, true);
 	}
 	extents = segments_for(config, line_bytes, splits) + ds_heap_batch_extents(&batch, config->extent_shift);
 	return extents < UINT32_MAX ? (uint32_t) extents : UINT32_MAX;

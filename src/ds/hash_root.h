@@ -189,12 +189,33 @@ ds_hash_purge_limit(const DsHashRoot *root, uint64_t order_seq)
 
 extern NrStatus ds_hash_write_ordered(NrCopy *copy, DsHashRoot *root, const NrOpHeader *op, NrResponse *resp);
 
+/* ---- hash_update.c ---- */
+
+/* A checked swap, compare and swap, or add. */
+extern NrStatus ds_hash_update(NrCopy *copy, DsHashRoot *root, const NrOpHeader *op, NrResponse *resp);
+
 /* ---- hash_read.c, hash_op.c, hash_write.c, hash_check.c ---- */
 
 /* A checked operation, whatever its number. */
 extern NrStatus ds_hash_apply(NrCopy *copy, DsHashRoot *root, const NrOpHeader *op, NrResponse *resp);
 
 extern NrStatus ds_hash_read(const NrCopy *copy, const void *op, void *resp);
+
+/* Where the parts of an operation on a key are, and how long. */
+typedef struct DsHashParts
+{
+	uint64_t	hash;
+	const uint8_t *key;
+	const uint8_t *value;		/* put, swap, cas: the new one; add: the operand */
+	const uint8_t *expected;	/* cas only */
+	uint32_t	key_bytes;
+	uint32_t	value_bytes;	/* of the value that may be stored: of add, of the number */
+	uint32_t	expected_bytes;
+} DsHashParts;
+
+/* False: they do not add up to the payload, whose bytes are there.  Nothing else is checked. */
+extern bool ds_hash_op_parts(const NrOpHeader *op, DsHashParts *parts);
+
 extern NrStatus ds_hash_op_check(const NrCopy *copy, const DsHashRoot *root, const NrOpHeader *op);
 extern void ds_hash_prefetch(const NrCopy *copy, const NrOpHeader *op);
 extern NrStatus ds_hash_write(NrCopy *copy, const NrOpHeader *op, NrResponse *resp);

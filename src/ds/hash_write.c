@@ -10,57 +10,47 @@
  *
  * What a put may take is promised to ds_hash_need_ops: change both together.
  */
-#include "ds/hash_line.h"
 #include "ds/hash_note.h"
-
-typedef struct HashPut
-{
-	const DsHashOp *body;
-	const uint8_t *key;
-	const uint8_t *value;
-	uint32_t	step;			/* of its entry in a line */
-	NrRef		block;			/* of a long entry; 0: inline */
-	bool		appended;		/* it has an overflow line of its own making */
-} HashPut;
+#include "ds/hash_write.h"
 
 static size_t
-long_bytes(const DsHashOp *body)
+long_bytes(const DsHashPut *put)
 {
-	return sizeof(DsHashLong) + body->key_bytes + body->value_bytes;
+	return sizeof(DsHashLong) + put->key_bytes + put->value_bytes;
 }
 
 /* Key and value, and zeroes to the end: the checksum reads whole blocks. */
 static void
-block_fill(const NrCopy *copy, const HashPut *put)
+block_fill(const NrCopy *copy, const DsHashPut *put)
 {
 	DsHashLong *block = ds_heap_payload(copy, put->block);
 	size_t		capacity = ds_heap_capacity(block);
-	size_t		bytes = long_bytes(put->body);
+	size_t		bytes = long_bytes(put);
 
-	block->key_bytes = put->body->key_bytes;
-	block->value_bytes = put->body->value_bytes;
-	memcpy(block->bytes, put->key, put->body->key_bytes);
-	memcpy(block->bytes + put->body->key_bytes, put->value, put->body->value_bytes);
+	block->key_bytes = put->key_bytes;
+	block->value_bytes = put->value_bytes;
+	memcpy(block->bytes, put->key, put->key_bytes);
+	memcpy(block->bytes + put->key_bytes, put->value, put->value_bytes);
 	memset((char *) block + bytes, 0, capacity - bytes);
 }
 
 static void
-entry_write(DsHashLine *line, const HashPut *put)
+entry_write(DsHashLine *line, const DsHashPut *put)
 {
-	uint32_t	klen = put->block != 0 ? DS_HASH_LONG : put->body->key_bytes;
+	uint32_t	klen = put->block != 0 ? DS_HASH_LONG : put->key_bytes;
 	uint8_t    *entry = ds_line_push(line, put->step, klen);
 
 	entry[0] = (uint8_t) put->step;
 	entry[1] = (uint8_t) klen;
 	if (put->block != 0)
 	{
-		ds_store32(entry + 2, (uint32_t) put->body->hash);
+		ds_store32(entry + 2, (uint32_t) put->hash);
 		ds_store32(entry + 6, put->block);
 	}
 	else
 	{
 		ds_bytes_copy(entry + DS_HASH_HEAD_BYTES, put->key, klen);
-		ds_bytes_copy(entry + DS_HASH_HEAD_BYTES + klen, put->value, put->body->value_bytes);
+		ds_bytes_copy(entry + DS_HASH_HEAD_BYTES + klen, put->value, put->value_bytes);
 	}
 }
 
@@ -82,32 +72,30 @@ ds_hash_forget(DsHashRoot *root, const uint8_t *entry, const DsHashEntry *e)
 }
 
 static void
-remember(DsHashRoot *root, const HashPut *put)
+remember(DsHashRoot *root, const DsHashPut *put)
 {
 	root->entries++;
-	root->key_bytes += put->body->key_bytes;
-	root->value_bytes += put->body->value_bytes;
+	root->key_bytes += put->key_bytes;
+	root->value_bytes += put->value_bytes;
 	root->inline_bytes += put->step;
-	root->scan_bytes += scan_bytes(put->body->key_bytes, put->body->value_bytes);
+	root->scan_bytes += scan_bytes(put->key_bytes, put->value_bytes);
 	root->long_entries += put->block != 0;
 }
 
 /* Replace without moving anything, when the entry keeps its form and length. */
 static bool
-put_in_place(NrCopy *copy, DsHashRoot *root, HashPut *put, const DsHashSpot *spot, const DsHashEntry *old)
+put_in_place(NrCopy *copy, DsHashRoot *root, DsHashPut *put, const DsHashEntry *old)
 {
-	bool		was_long = ds_entry_is_long(spot->entry);
-	bool		is_long = put->step == DS_HASH_LONG_STEP && put->block != 0;
-	uint32_t	value_bytes = put->body->value_bytes;
+	uint8_t    *entry = put->spot.entry;
 
-	if (!was_long && !is_long && old->value_bytes == value_bytes)
+	if (!ds_entry_is_long(entry) && put->block == 0 && old->value_bytes == put->value_bytes)
 	{
-		ds_bytes_copy(spot->entry + DS_HASH_HEAD_BYTES + old->key_bytes, put->value, value_bytes);
+		ds_bytes_copy(entry + DS_HASH_HEAD_BYTES + put->key_bytes, put->value, put->value_bytes);
 		return true;
 	}
-	if (!was_long || !is_long || put->block != ds_entry_long_ref(spot->entry))
+	if (!ds_entry_is_long(entry) || put->block == 0 || put->block != ds_entry_long_ref(entry))
 		return false;
-	ds_hash_forget(root, spot->entry, old);
+	ds_hash_forget(root, entry, old);
 	remember(root, put);
 	block_fill(copy, put);
 	return true;
@@ -119,9 +107,9 @@ put_in_place(NrCopy *copy, DsHashRoot *root, HashPut *put, const DsHashSpot *spo
  * that go up and down by little do not leave slivers behind.
  */
 static bool
-put_block(NrCopy *copy, DsHashRoot *root, HashPut *put, NrRef old)
+put_block(NrCopy *copy, DsHashRoot *root, DsHashPut *put, NrRef old)
 {
-	size_t		bytes = long_bytes(put->body);
+	size_t		bytes = long_bytes(put);
 
 	if (old != 0)
 	{
@@ -145,10 +133,10 @@ put_block(NrCopy *copy, DsHashRoot *root, HashPut *put, NrRef old)
  * of a few bytes.
  */
 static DsHashLine *
-put_line(NrCopy *copy, DsHashRoot *root, HashPut *put, const DsHashSpot *old)
+put_line(NrCopy *copy, DsHashRoot *root, DsHashPut *put, const DsHashSpot *old)
 {
 	uint32_t	room = 2 * put->step <= root->line_capacity ? 2 * put->step : put->step;
-	DsHashLine *line = ds_hash_line(copy, root, ds_hash_bucket(root, put->body->hash));
+	DsHashLine *line = ds_hash_line(copy, root, ds_hash_bucket(root, put->hash));
 	DsHashLine *tail = NULL;
 
 	for (; line; tail = line, line = ds_hash_line_next(copy, line))
@@ -164,64 +152,94 @@ put_line(NrCopy *copy, DsHashRoot *root, HashPut *put, const DsHashSpot *old)
 	return ds_line_append(copy, root, tail, room, true);
 }
 
-/* "budget" is what is left to do besides. */
+void
+ds_hash_seek(const NrCopy *copy, DsHashRoot *root, DsHashPut *put)
+{
+	put->found = ds_line_seek(copy, root, put->hash, put->key, put->key_bytes, &put->spot);
+}
+
+/* All or nothing; NR_NO_SPACE: with the memory that there is. */
+static NrStatus
+store(NrCopy *copy, DsHashRoot *root, DsHashPut *put)
+{
+	DsHashSpot *spot = put->found ? &put->spot : NULL;
+	NrRef		old_block = spot && ds_entry_is_long(spot->entry) ? ds_entry_long_ref(spot->entry) : 0;
+	DsHashEntry old = {0};
+	DsHashLine *line;
+
+	if (spot)
+		old = ds_entry_read(copy, spot->entry);
+	put->block = 0;
+	put->appended = false;
+	put->step = DS_HASH_LONG_STEP;
+	if (DS_HASH_HEAD_BYTES + (uint64_t) put->key_bytes + put->value_bytes <= root->inline_max)
+		put->step = DS_HASH_HEAD_BYTES + put->key_bytes + put->value_bytes;
+	else if (!put_block(copy, root, put, old_block))
+		return NR_NO_SPACE;
+	if (spot && put_in_place(copy, root, put, &old))
+		return NR_OK;
+	line = put_line(copy, root, put, spot);
+	if (!line)
+	{
+		if (put->block != 0)
+			ds_heap_free(copy, ds_hash_heap(root), put->block);
+		return NR_NO_SPACE;
+	}
+	if (spot)
+	{
+		ds_hash_forget(root, spot->entry, &old);
+		ds_line_cut(spot->line, spot->entry);
+		if (old_block != 0)
+			ds_heap_free(copy, ds_hash_heap(root), old_block);
+	}
+	if (put->block != 0)
+		block_fill(copy, put);
+	entry_write(line, put);
+	remember(root, put);
+	if (spot && spot->prev && spot->line->used == 0)
+		ds_line_unlink_next(copy, root, spot->prev);
+	return NR_OK;
+}
+
+NrStatus
+ds_hash_store(NrCopy *copy, DsHashRoot *root, DsHashPut *put, uint64_t purge_limit, DsHashBudget *budget)
+{
+	NrStatus	status = store(copy, root, put);
+
+	if (status != NR_OK)
+	{
+		/* no entry changes by this, but may move */
+		ds_hash_make_room(copy, root, purge_limit);
+		ds_hash_seek(copy, root, put);
+		status = store(copy, root, put);
+		if (status != NR_OK)
+			return status;
+	}
+	*budget = ds_hash_budget(root->line_capacity, put->step);
+	budget->lines -= put->appended;
+	return NR_OK;
+}
+
 static NrStatus
 hash_put(NrCopy *copy, DsHashRoot *root, const NrOpHeader *op, bool *flag, DsHashBudget *budget)
 {
 	const DsHashOp *body = nr_op_payload(op);
-	HashPut		put = {.body = body, .key = (const uint8_t *) (body + 1)};
-	DsHashSpot	spot = {0};
-	DsHashEntry old = {0};
-	bool		found = ds_line_seek(copy, root, body->hash, put.key, body->key_bytes, &spot);
-	NrRef		old_block = 0;
-	DsHashLine *line;
+	DsHashPut	put;
+	NrStatus	status;
 
-	*flag = false;
-	*budget = (DsHashBudget) {0};
-	if (found ? op->flags == DS_HASH_IF_ABSENT : op->flags == DS_HASH_IF_PRESENT)
-		return NR_OK;
+	put.hash = body->hash;
+	put.key = (const uint8_t *) (body + 1);
+	put.key_bytes = body->key_bytes;
 	put.value = put.key + body->key_bytes;
-	if (found)
-	{
-		old = ds_entry_read(copy, spot.entry);
-		if (ds_entry_is_long(spot.entry))
-			old_block = ds_entry_long_ref(spot.entry);
-	}
-	if (DS_HASH_HEAD_BYTES + (uint64_t) body->key_bytes + body->value_bytes <= root->inline_max)
-		put.step = DS_HASH_HEAD_BYTES + body->key_bytes + body->value_bytes;
-	else
-	{
-		put.step = DS_HASH_LONG_STEP;
-		if (!put_block(copy, root, &put, old_block))
-			return NR_NO_SPACE;
-	}
-	if (!found || !put_in_place(copy, root, &put, &spot, &old))
-	{
-		line = put_line(copy, root, &put, found ? &spot : NULL);
-		if (!line)
-		{
-			if (put.block != 0)
-				ds_heap_free(copy, ds_hash_heap(root), put.block);
-			return NR_NO_SPACE;
-		}
-		if (found)
-		{
-			ds_hash_forget(root, spot.entry, &old);
-			ds_line_cut(spot.line, spot.entry);
-			if (old_block != 0)
-				ds_heap_free(copy, ds_hash_heap(root), old_block);
-		}
-		if (put.block != 0)
-			block_fill(copy, &put);
-		entry_write(line, &put);
-		remember(root, &put);
-		if (found && spot.prev && spot.line->used == 0)
-			ds_line_unlink_next(copy, root, spot.prev);
-	}
-	*flag = op->flags == DS_HASH_IF_PRESENT || !found;
-	*budget = ds_hash_budget(root->line_capacity, put.step);
-	budget->lines -= put.appended;
-	return NR_OK;
+	put.value_bytes = body->value_bytes;
+	ds_hash_seek(copy, root, &put);
+	if (put.found ? op->flags == DS_HASH_IF_ABSENT : op->flags == DS_HASH_IF_PRESENT)
+		return NR_OK;
+	*flag = op->flags == DS_HASH_IF_PRESENT || !put.found;
+	status = ds_hash_store(copy, root, &put, ds_hash_purge_limit(root, op->order_seq), budget);
+	if (status != NR_OK)
+		*flag = false;
+	return status;
 }
 
 static bool
@@ -271,12 +289,6 @@ ds_hash_apply(NrCopy *copy, DsHashRoot *root, const NrOpHeader *op, NrResponse *
 	{
 		case DS_HASH_PUT:
 			status = hash_put(copy, root, op, &resp->flag, &budget);
-			if (status == NR_NO_SPACE)
-			{
-				/* no entry changes by this */
-				ds_hash_make_room(copy, root, ds_hash_purge_limit(root, op->order_seq));
-				status = hash_put(copy, root, op, &resp->flag, &budget);
-			}
 			if (status != NR_OK)
 				return status;
 			break;
@@ -288,11 +300,17 @@ ds_hash_apply(NrCopy *copy, DsHashRoot *root, const NrOpHeader *op, NrResponse *
 				return NR_OK;
 			}
 			break;
-		default:
+		case DS_HASH_TRUNCATE:
 			resp->flag = root->entries != 0;
 			ds_note_drop_all(root);
 			ds_hash_reset(copy, root);
 			return NR_OK;
+		case DS_HASH_SWAP:
+		case DS_HASH_CAS:
+		case DS_HASH_ADD:
+			return ds_hash_update(copy, root, op, resp);
+		default:
+			return NR_BAD_OP;
 	}
 	ds_hash_adapt(copy, root, budget);
 	return NR_OK;

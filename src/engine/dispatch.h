@@ -54,7 +54,8 @@ typedef enum NrStatus
 	NR_NO_GROUP,				/* all group slots are taken */
 	NR_BAD_CONFIG,				/* a size is out of range */
 	NR_DIVERGED,				/* copies differ at the same log position */
-	NR_BUSY						/* a call that never waits would have had to; nothing was changed */
+	NR_BUSY,					/* a call that never waits would have had to; nothing was changed */
+	NR_OUT_OF_RANGE				/* arithmetic overflow; nothing was changed */
 } NrStatus;
 
 /*

@@ -133,6 +133,11 @@ publish_load(NrHandle *h, uint32_t flags, bool cancellable, uint64_t *n)
 	*n = nr_load64_rlx(&group->pending);
 	NR_POINT("publish_load");
 	nr_lr_flip(h->session, h->g, 0);
+	/* not in the log, but for who counts writes it is one batch */
+	nr_bump64(&h->replica->batches, 1);
+	nr_bump64(&h->replica->requests, 1);
+	nr_bump64(&h->replica->ops, *n);
+	nr_bump64(&h->replica->ops_applied, *n);
 	group->loading = false;
 	group->unsynced = true;
 	nr_store64_rlx(&group->pending, 0);

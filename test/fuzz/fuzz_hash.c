@@ -7,7 +7,7 @@
  * NR_LIBFUZZER: fuzz_hash [inputs [first seed]] runs seeded random inputs.
  *
  * Two copies with other garbage and places take each operation, so that a
- * divergence is found as well as a wrong answer.  Half of the operations have
+ * divergence is found as well as a wrong answer.  Half of the puts and deletes have
  * order numbers, in any order from the horizon on.
  */
 #include "copy_harness.h"
@@ -50,14 +50,20 @@ take(Input *in, uint32_t bytes)
 	return v;
 }
 
+static char answer[DS_HASH_RESPONSE_MAX];
+static NrResponse answered;
+
+/* Only the first copy has somebody who waits for an answer. */
 static NrStatus
 apply_both(const void *op, bool *flag)
 {
-	NrResponse	resp[2] = {{0}, {0}};
+	NrResponse	resp[2] = {{.data = answer, .capacity = sizeof(answer)}, {0}};
 	NrStatus	status = harness_apply(&copy[0], op, &resp[0]);
 
-	if (harness_apply(&copy[1], op, &resp[1]) != status || resp[0].flag != resp[1].flag)
+	if (harness_apply(&copy[1], op, &resp[1]) != status || resp[0].flag != resp[1].flag ||
+		resp[0].length != resp[1].length)
 		fail("copies answer differently");
+	answered = resp[0];
 	*flag = resp[0].flag;
 	return status;
 }
@@ -204,6 +210,63 @@ delete(Input *in, void *op, uint64_t seed)
 		keep_order(key, key_bytes, seq);
 }
 
+/* The answer to a swap, compare and swap, or add that was taken must be the reference's. */
+static void
+check_update(const NrOpHeader *op, NrStatus status)
+{
+	static char expect[DS_HASH_RESPONSE_MAX];
+	NrResponse	resp = {.data = expect,.capacity = sizeof(expect)};
+
+	if (status == NR_NO_SPACE)
+		return;
+	if (ref_update(&ref, op, &resp) != status || resp.flag != answered.flag || resp.length != answered.length ||
+		memcmp(answer, expect, resp.length) != 0)
+		fail("update");
+}
+
+/* Values of 2, 4 and 8 bytes are more frequent: they may be numbers. */
+static void
+update(Input *in, void *op, uint64_t seed)
+{
+	static char key[DS_HASH_KEY_MAX];
+	static char value[OP_BYTES_MAX];
+	size_t		key_bytes = make_key(in, key);
+	uint64_t	hash = ds_hash_key(seed, key, key_bytes);
+	const RefEntry *e = ref_get(&ref, key, key_bytes);
+	size_t		value_bytes = take(in, 2);
+	size_t		longest;
+	uint32_t	what = take(in, 1);
+	NrStatus	status;
+	int64_t		by = (int64_t) ((uint64_t) take(in, 4) << (what & 63) ^ take(in, 4));
+	bool		flag;
+
+	value_bytes = value_bytes > 0xf000 ? value_bytes % 1500 :
+		value_bytes > 0x8000 ? (size_t) 2 << value_bytes % 3 : value_bytes % 70;
+	memset(value, (int) by, value_bytes);
+	longest = value_bytes;
+	if (what < 80)
+		ds_hash_op_swap(op, hash, key, key_bytes, value, value_bytes);
+	else if (what < 100)
+		ds_hash_op_cas(op, hash, key, key_bytes, NULL, 0, value, value_bytes);
+	else if (what < 160 && e)
+		ds_hash_op_cas(op, hash, key, key_bytes, e->bytes + e->key_bytes, e->value_bytes, value, value_bytes);
+	else if (what < 170)
+	{
+		ds_hash_op_cas(op, hash, key, key_bytes, value, value_bytes, key, key_bytes);
+		longest = key_bytes > value_bytes ? key_bytes : value_bytes;
+	}
+	else
+	{
+		longest = 8;
+		ds_hash_op_add(op, hash, key, key_bytes, (DsHashNumber) (1 + what % 4), &by);
+	}
+	status = apply_both(op, &flag);
+	if ((status == NR_TOO_LARGE) != (key_bytes + longest > ds_hash_entry_max(copy[0].config.extent_shift)))
+		fail("the limit of an update");
+	if (status != NR_TOO_LARGE)
+		check_update(op, status);
+}
+
 /* Bytes of the input as an operation, exactly as many as it says it has. */
 static void
 raw(Input *in, uint64_t seed)
@@ -222,22 +285,39 @@ raw(Input *in, uint64_t seed)
 	header->order_seq = make_order(in);
 	/* mend some fields, or hardly any input would get past the first check */
 	if (mend & 1)
-		header->code = (uint16_t) (header->code % 4);
+		header->code = (uint16_t) (header->code % 8);
 	if (mend & 2)
-		header->flags = (uint16_t) (header->flags % 4);
+		header->flags = (uint16_t) (header->flags % 5);
 	if (mend & 4)
 		header->reserved = 0;
+	if ((mend & 1) && header->code >= DS_HASH_SWAP)
+		header->order_seq = mend & 32 ? header->order_seq : 0;
 	if (mend & 8)
 		header->payload_bytes = bytes - 40 - (mend >> 5) % 8;
 	if ((mend & 16) && bytes >= 40 + sizeof(*body))
 	{
-		body->key_bytes %= 64;
+		body->key_bytes = header->code == DS_HASH_ADD ? header->payload_bytes - (uint32_t) sizeof(*body) - 8 :
+			body->key_bytes % 64;
 		body->value_bytes = header->payload_bytes - (uint32_t) sizeof(*body) - body->key_bytes;
 		if (sizeof(*body) + (uint64_t) body->key_bytes <= bytes - 40)
 			body->hash = ds_hash_key(seed, body + 1, body->key_bytes);
 	}
+	if ((mend & 16) && header->code == DS_HASH_CAS && bytes >= 40 + sizeof(*body) + 68)
+	{
+		/* the length of what a compare and swap expects */
+		uint32_t	expected = take(in, 1) % 100;
+
+		memcpy((char *) (body + 1) + body->key_bytes, &expected, sizeof(expected));
+	}
 	status = apply_both(op, &flag);
-	if (status == NR_OK && header->code == DS_HASH_TRUNCATE)
+	if (header->code >= DS_HASH_SWAP)
+	{
+		if (status == NR_OK || status == NR_OUT_OF_RANGE)
+			check_update(header, status);
+		if (status == NR_OK && header->order_seq != 0)
+			fail("an update with an order number");
+	}
+	else if (status == NR_OK && header->code == DS_HASH_TRUNCATE)
 		ref_truncate(header->order_seq);
 	else if (status == NR_OK && !outdated(body + 1, body->key_bytes, header->order_seq))
 	{
@@ -283,8 +363,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		uint32_t	what = take(&in, 1);
 		bool		flag;
 
-		if (what < 160)
+		if (what < 100)
 			put(&in, op, seed);
+		else if (what < 160)
+			update(&in, op, seed);
 		else if (what < 225)
 			delete(&in, op, seed);
 		else if (what < 250)

@@ -112,6 +112,45 @@ hc_put(NrHandle *h, const HcKeys *keys, uint32_t family, uint32_t first, uint32_
 }
 
 NrStatus
+hc_swap(NrHandle *h, const HcKeys *keys, uint32_t family, uint32_t cell, uint64_t value,
+		bool cancellable, uint64_t *before, NrResult *result)
+{
+	_Alignas(8) char op[HC_KEY_BYTES_MAX + HC_VALUE_BYTES_MAX + 128];
+	char		bytes[HC_VALUE_BYTES_MAX];
+	char		out[HC_VALUE_BYTES_MAX];
+	const HcKey *k = &keys->key[family][cell];
+	NrStatus	st;
+
+	make_value(bytes, value);
+	result->last.data = out;
+	result->last.capacity = sizeof(out);
+	st = nr_execute_mut(h, op, ds_hash_op_swap(op, k->hash, k->bytes, k->n, bytes, value_bytes(value)), 1,
+						cancellable, result);
+	if (st != NR_OK || !result->last.flag)
+		*before = 0;
+	else if (result->last.length > h->session->engine->geo.session_buffer_bytes)
+		*before = LC_UNTOLD;
+	else
+		*before = parse_value(out, result->last.length);
+	return st;
+}
+
+NrStatus
+hc_cas(NrHandle *h, const HcKeys *keys, uint32_t family, uint32_t cell, uint64_t expected,
+	   uint64_t value, bool cancellable, NrResult *result)
+{
+	_Alignas(8) char op[HC_KEY_BYTES_MAX + 2 * HC_VALUE_BYTES_MAX + 128];
+	char		bytes[2][HC_VALUE_BYTES_MAX];
+	const HcKey *k = &keys->key[family][cell];
+
+	make_value(bytes[0], expected);
+	make_value(bytes[1], value);
+	return nr_execute_mut(h, op, ds_hash_op_cas(op, k->hash, k->bytes, k->n, expected != 0 ? bytes[0] : NULL,
+												value_bytes(expected), bytes[1], value_bytes(value)), 1,
+						  cancellable, result);
+}
+
+NrStatus
 hc_truncate(NrHandle *h, bool cancellable, NrResult *result)
 {
 	_Alignas(8) char op[sizeof(NrOpHeader)];

@@ -38,6 +38,13 @@ extern NrGroupConfig hc_config(uint64_t seed, uint32_t line_bytes, uint32_t exte
 /* Cells "first" .. first+n-1 of one family, one request.  value 0: delete. */
 extern NrStatus hc_put(NrHandle *h, const HcKeys *keys, uint32_t family, uint32_t first, uint32_t n,
 					   uint64_t value, bool cancellable, NrResult *result);
+
+/* Of one cell: the answer as the model's LC_SWAP has it; LC_CAS from "expected", 0: missing. */
+extern NrStatus hc_swap(NrHandle *h, const HcKeys *keys, uint32_t family, uint32_t cell, uint64_t value,
+						bool cancellable, uint64_t *before, NrResult *result);
+extern NrStatus hc_cas(NrHandle *h, const HcKeys *keys, uint32_t family, uint32_t cell, uint64_t expected,
+					   uint64_t value, bool cancellable, NrResult *result);
+
 extern NrStatus hc_truncate(NrHandle *h, bool cancellable, NrResult *result);
 
 /* 0: missing. */

@@ -45,6 +45,18 @@ family_step(void *state, const LcOp *op)
 			for (int i = 0; i < LC_CELLS; i++)
 				cell[i] = 0;
 			return true;
+		case LC_SWAP:
+			if (op->out[0] != (cell[op->cell] != 0) ||
+				(op->out[1] != cell[op->cell] && (cell[op->cell] == 0 || op->out[1] != LC_UNTOLD)))
+				return false;
+			cell[op->cell] = op->arg;
+			return true;
+		case LC_CAS:
+			if (op->out[0] != (cell[op->cell] == op->out[1]))
+				return false;
+			if (op->out[0] != 0)
+				cell[op->cell] = op->arg;
+			return true;
 		default:
 			return false;
 	}
@@ -53,7 +65,7 @@ family_step(void *state, const LcOp *op)
 static bool
 family_reads(const LcOp *op)
 {
-	return op->kind == LC_GET || op->kind == LC_GET_ALL;
+	return op->kind == LC_GET || op->kind == LC_GET_ALL || (op->kind == LC_CAS && op->out[0] == 0);
 }
 
 static void
@@ -69,10 +81,11 @@ static void
 family_print(char *to, size_t bytes, const LcOp *op)
 {
 	static const char *const name[] = {
-		"?", "get", "get all", "put", "put all", "delete", "delete all", "truncate"
+		"?", "get", "get all", "put", "put all", "delete", "delete all", "truncate", "swap",
+		"compare and swap"
 	};
 
-	print_op(to, bytes, name[op->kind <= LC_TRUNCATE ? op->kind : 0], op);
+	print_op(to, bytes, name[op->kind <= LC_CAS ? op->kind : 0], op);
 }
 
 const LcModel lc_family = {

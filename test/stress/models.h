@@ -19,8 +19,13 @@ enum
 	LC_PUT_ALL,					/* arg to all cells; out[0]: how many were new */
 	LC_DELETE,					/* cell; out[0]: 1 when found */
 	LC_DELETE_ALL,				/* out[0]: how many were found */
-	LC_TRUNCATE					/* no answer: it depends on other families */
+	LC_TRUNCATE,				/* no answer: it depends on other families */
+	LC_SWAP,					/* cell, arg; out[0]: 1 when there was one, out[1]: its value or LC_UNTOLD */
+	LC_CAS						/* cell, arg, out[1]: the value expected; out[0]: 1 when it was there */
 };
+
+/* There was one, but there was no room to say which. */
+#define LC_UNTOLD	(UINT64_MAX - 1)
 
 extern const LcModel lc_family;
 

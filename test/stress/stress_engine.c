@@ -157,9 +157,10 @@ call_hash(Worker *w, bool cancellable)
 {
 	NrHandle   *h = &w->handle[G_HASH];
 	const HcKeys *keys = &w->round->keys;
-	uint32_t	f = pick(w, HC_FAMILIES),
-				c = pick(w, LC_CELLS),
-				what = pick(w, 100);
+	uint32_t	f = pick(w, HC_FAMILIES);
+	uint32_t	c = pick(w, LC_CELLS);
+	uint32_t	what = pick(w, 100);
+	bool		all;
 	NrResult	result = {.status = NR_OK};
 	HiCall		call;
 	NrStatus	st;
@@ -169,29 +170,33 @@ call_hash(Worker *w, bool cancellable)
 		call_all_families(w, what > 0, cancellable);
 		return;
 	}
-	hi_begin(&call, w->i, f, what < 35 ? LC_GET : what < 50 ? LC_GET_ALL : what < 75 ? LC_PUT :
-			 what < 85 ? LC_PUT_ALL : what < 95 ? LC_DELETE : LC_DELETE_ALL);
+	hi_begin(&call, w->i, f, what < 35 ? LC_GET : what < 50 ? LC_GET_ALL : what < 63 ? LC_PUT : what < 70 ? LC_SWAP :
+			 what < 77 ? LC_CAS : what < 86 ? LC_PUT_ALL : what < 95 ? LC_DELETE : LC_DELETE_ALL);
 	call.group = G_HASH;
 	call.op.cell = c;
+	if (call.op.kind != LC_DELETE && call.op.kind != LC_DELETE_ALL)
+		call.op.arg = ++w->value;
+	if (call.op.kind == LC_GET || call.op.kind == LC_GET_ALL)
+	{
+		st = call.op.kind == LC_GET ? hc_get(h, keys, f, c, cancellable, &call.op.out[0]) :
+			hc_get_all(h, keys, f, cancellable, call.op.out);
+		conclude(w, &call, st, NULL);
+		return;
+	}
 	switch (call.op.kind)
 	{
-		case LC_GET:
-			st = hc_get(h, keys, f, c, cancellable, &call.op.out[0]);
-			conclude(w, &call, st, NULL);
-			return;
-		case LC_GET_ALL:
-			st = hc_get_all(h, keys, f, cancellable, call.op.out);
-			conclude(w, &call, st, NULL);
-			return;
-		case LC_PUT:
-		case LC_PUT_ALL:
-			call.op.arg = ++w->value;
+		case LC_SWAP:
+			st = hc_swap(h, keys, f, c, call.op.arg, cancellable, &call.op.out[1], &result);
 			break;
+		case LC_CAS:
+			st = hc_get(h, keys, f, c, cancellable, &call.op.out[1]);
+			if (st == NR_OK)
+				st = hc_cas(h, keys, f, c, call.op.out[1], call.op.arg, cancellable, &result);
+			break;
+		default:
+			all = call.op.kind != LC_PUT && call.op.kind != LC_DELETE;
+			st = hc_put(h, keys, f, all ? 0 : c, all ? LC_CELLS : 1, call.op.arg, cancellable, &result);
 	}
-	if (call.op.kind == LC_PUT || call.op.kind == LC_DELETE)
-		st = hc_put(h, keys, f, c, 1, call.op.arg, cancellable, &result);
-	else
-		st = hc_put(h, keys, f, 0, LC_CELLS, call.op.arg, cancellable, &result);
 	call.op.out[0] = result.flagged;
 	conclude(w, &call, st, &result);
 }
@@ -335,7 +340,7 @@ make_engine(uint64_t *random, uint32_t threads, uint32_t copies, HcKeys *keys)
 
 	geo.sessions = threads + 1;
 	geo.extents = 512;
-	geo.session_buffer_bytes = 256;
+	geo.session_buffer_bytes = th_random(random) % 2 ? 256 : 2048;
 	th = th_new(&geo, th_random(random) % 2 ? 1 : 3, spins[th_random(random) % 3]);
 	if (th_random(random) % 2)
 		th_no_timeouts(th);

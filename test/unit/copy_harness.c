@@ -4,6 +4,7 @@
  */
 #include "copy_harness.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* Longest operation that the ds_hash helpers build. */
@@ -45,6 +46,16 @@ map_one(CopyHarness *h)
 	t->mapped_count++;
 	garbage(h, nr_extent_ptr(&h->copy, e), nr_extent_bytes(&h->copy));
 	return e;
+}
+
+bool
+harness_sound(const CopyHarness *h)
+{
+	const char *broken = h->dispatch->verify(&h->copy);
+
+	if (broken)
+		printf("# verify: %s\n", broken);
+	return broken == NULL;
 }
 
 uint32_t
@@ -211,7 +222,7 @@ harness_batch(CopyHarness *h, void *ops, size_t bytes, uint32_t n,
 
 		op->order_seq = order_seq;
 		one = h->dispatch->dispatch_mut(&h->copy, op, &resp);
-		if (one != NR_OK && *status == NR_OK)
+		if (one == NR_NO_SPACE || *status == NR_OK)
 			*status = one;
 		if (h->copy.table->free_count < need && need - h->copy.table->free_count > h->batch_used)
 			h->batch_used = need - h->copy.table->free_count;

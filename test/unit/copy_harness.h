@@ -40,6 +40,9 @@ extern void harness_free(CopyHarness *h);
 extern void harness_make_hash(CopyHarness *h, uint32_t extent_shift, uint32_t extents_max,
 							  uint32_t line_bytes, uint64_t seed, uint64_t shuffle);
 
+/* Does verify find nothing?  What it finds is printed. */
+extern bool harness_sound(const CopyHarness *h);
+
 /* Map so many extents as free ones; fewer when the quota is used up. Returns how many. */
 extern uint32_t harness_grant(CopyHarness *h, uint32_t n);
 
@@ -55,8 +58,8 @@ extern NrStatus harness_apply(CopyHarness *h, const NrOpHeader *op, NrResponse *
 /*
  * A batch as prepared writes are applied: leave no extent free but exactly as many as
  * need_ops asks for, and apply all of it under this order number (0: none).  Returns
- * false when the quota does not allow it, with nothing applied.  "status": the
- * first that is not NR_OK.
+ * false when the quota does not allow it, with nothing applied.  "status":
+ * NR_NO_SPACE if there was one, else the first that is not NR_OK.
  */
 extern bool harness_batch(CopyHarness *h, void *ops, size_t bytes, uint32_t n,
 						  uint64_t order_seq, uint64_t horizon, NrStatus *status);

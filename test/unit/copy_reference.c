@@ -4,6 +4,7 @@
  */
 #include "copy_reference.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 static RefEntry **
@@ -71,6 +72,103 @@ ref_clear(RefMap *map)
 		}
 	map->entries = 0;
 	map->bytes = 0;
+}
+
+/* By arithmetic that has room for any sum of two; then it must fit the type. */
+static bool
+ref_sum(uint16_t number, const void *old, size_t old_bytes, const void *operand, void *to)
+{
+	__int128	sum;
+	int64_t		by;
+	int64_t		value = 0;
+
+	if (number == DS_HASH_FLOAT8)
+	{
+		double		a = 0;
+		double		b;
+		double		c;
+
+		memcpy(&a, old, old_bytes);
+		memcpy(&b, operand, sizeof(b));
+		c = a + b;
+		if (c != c)
+			memcpy(&c, "\0\0\0\0\0\0\xf8\x7f", sizeof(c));
+		memcpy(to, &c, sizeof(c));
+		return !(fabs(c) > 1.7976931348623157e308) || fabs(a) > 1.7976931348623157e308 ||
+			fabs(b) > 1.7976931348623157e308;
+	}
+	/* little-endian: the lower bytes, and the sign above them */
+	memcpy(&value, old, old_bytes);
+	if (old_bytes > 0 && old_bytes < 8)
+		value = (int64_t) ((uint64_t) value << (64 - 8 * old_bytes)) >> (64 - 8 * old_bytes);
+	memcpy(&by, operand, sizeof(by));
+	sum = (__int128) value + by;
+	value = (int64_t) sum;
+	memcpy(to, &value, sizeof(value));
+	switch (number)
+	{
+		case DS_HASH_INT2:
+			return sum >= INT16_MIN && sum <= INT16_MAX;
+		case DS_HASH_INT4:
+			return sum >= INT32_MIN && sum <= INT32_MAX;
+		default:
+			return sum >= INT64_MIN && sum <= INT64_MAX;
+	}
+}
+
+/* Answer with these bytes. */
+static void
+ref_answer(NrResponse *resp, const void *data, size_t bytes)
+{
+	resp->length = (uint32_t) bytes;
+	if (bytes > 0 && bytes <= resp->capacity)
+		memcpy(resp->data, data, bytes);
+}
+
+NrStatus
+ref_update(RefMap *map, const NrOpHeader *op, NrResponse *resp)
+{
+	static const uint32_t number_bytes[] = {0, 2, 4, 8, 8};
+	const DsHashOp *body = nr_op_payload(op);
+	const char *key = (const char *) (body + 1);
+	const char *rest = key + body->key_bytes;
+	const RefEntry *e = ref_get(map, key, body->key_bytes);
+	uint32_t	old_bytes = e ? e->value_bytes : 0;
+	const char *old = e ? e->bytes + e->key_bytes : rest;
+	uint32_t	bytes;
+	char		sum[8];
+
+	resp->flag = false;
+	resp->length = 0;
+	switch (op->code)
+	{
+		case DS_HASH_SWAP:
+			if (old_bytes > DS_HASH_RESPONSE_MAX)
+				return NR_TOO_LARGE;
+			resp->flag = e != NULL;
+			ref_answer(resp, old, old_bytes);
+			ref_put(map, key, body->key_bytes, rest, body->value_bytes);
+			return NR_OK;
+		case DS_HASH_CAS:
+			memcpy(&bytes, rest, sizeof(bytes));
+			rest += sizeof(bytes);
+			if (op->flags == DS_HASH_IF_ABSENT ? e != NULL :
+				!e || old_bytes != bytes || (bytes > 0 && memcmp(old, rest, bytes) != 0))
+				return NR_OK;
+			resp->flag = true;
+			ref_put(map, key, body->key_bytes, rest + bytes, body->value_bytes - sizeof(bytes) - bytes);
+			return NR_OK;
+		default:
+			bytes = number_bytes[op->flags];
+			if (old_bytes != 0 && old_bytes != bytes)
+				return NR_BAD_OP;
+			if (!ref_sum(op->flags, old, old_bytes, rest, sum))
+				return NR_OUT_OF_RANGE;
+			resp->flag = e == NULL;
+			ref_answer(resp, sum, bytes);
+			ref_put(map, key, body->key_bytes, sum, bytes);
+			return NR_OK;
+	}
 }
 
 static bool

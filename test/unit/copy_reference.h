@@ -30,6 +30,12 @@ extern void ref_put(RefMap *map, const void *key, size_t key_bytes, const void *
 extern bool ref_delete(RefMap *map, const void *key, size_t key_bytes);
 extern void ref_clear(RefMap *map);
 
+/*
+ * A sound swap, compare and swap, or add: do it, and say what the answer must be.
+ * "resp" is such as dispatch_mut gets.
+ */
+extern NrStatus ref_update(RefMap *map, const NrOpHeader *op, NrResponse *resp);
+
 /* Is everything the same, by single gets, by scan and by get_many?  NULL, or what is not. */
 extern const char *ref_compare(const RefMap *map, const CopyHarness *h);
 

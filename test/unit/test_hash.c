@@ -190,7 +190,7 @@ test_bad_ops(void)
 	harness_make_hash(&h, 12, 16, 64, 42, 1);
 	harness_grant(&h, 8);
 	harness_put(&h, "key", 3, "first", 5, 0, NULL);
-	for (uint16_t code = 0; code < 8; code = code == 0 ? 4 : code + 1)
+	for (uint16_t code = 0; code < 12; code = code == 0 ? DS_HASH_ADD + 1 : code + 1)
 	{
 		op = fresh_op();
 		op->code = code;

@@ -13,16 +13,6 @@
 
 static CopyHarness h;
 
-static bool
-sound(void)
-{
-	const char *broken = h.dispatch->verify(&h.copy);
-
-	if (broken)
-		tap_note("verify: %s", broken);
-	return broken == NULL;
-}
-
 static uint64_t
 value_of(uint64_t key)
 {
@@ -57,7 +47,7 @@ test_million(uint32_t line_bytes, double bytes_max)
 
 		good &= harness_put(&h, &key, 8, &value, 8, 0, NULL) == NR_OK;
 	}
-	tap_ok(good && sound() && all_there(0, n), "lines of %u: a million entries", line_bytes);
+	tap_ok(good && harness_sound(&h) && all_there(0, n), "lines of %u: a million entries", line_bytes);
 	stat = harness_stat(&h);
 	harness_reclaim(&h);
 	bytes = (double) ((uint64_t) harness_in_use(&h) << 16) / (double) n;
@@ -70,12 +60,12 @@ test_million(uint32_t line_bytes, double bytes_max)
 		good &= harness_delete(&h, &key, 8, &flag) == NR_OK && flag;
 		if (key == n / 2)
 		{
-			good &= sound() && all_there(key + 1, n);
+			good &= harness_sound(&h) && all_there(key + 1, n);
 			bytes = (double) ((uint64_t) harness_in_use(&h) << 16) / (double) (n - key);
 			tap_note("half deleted: %.1f bytes an entry", bytes);
 		}
 	}
-	tap_ok(good && sound() && harness_in_use(&h) == 1, "... and back to the root extent alone");
+	tap_ok(good && harness_sound(&h) && harness_in_use(&h) == 1, "... and back to the root extent alone");
 	harness_free(&h);
 }
 
@@ -155,9 +145,9 @@ test_churn(uint32_t extent_shift, uint32_t extents, uint32_t line_bytes, uint32_
 		if (i % 1024 == 0)
 			harness_reclaim(&h);
 		if (i % 500000 == 0)
-			good &= sound();
+			good &= harness_sound(&h);
 	}
-	tap_ok(good && sound() && refused == 0, "%u overwrites, values to %u, 2^%u x %u, lines of %u: "
+	tap_ok(good && harness_sound(&h) && refused == 0, "%u overwrites, values to %u, 2^%u x %u, lines of %u: "
 		   "%llu refused with keys and values up to %.0f%% of the quota", steps, value_max, extent_shift, extents,
 		   line_bytes, (unsigned long long) refused, 100.0 * (double) peak / (double) quota);
 	harness_free(&h);

@@ -74,6 +74,47 @@ test_family(void)
 }
 
 static void
+test_updates(void)
+{
+	static const LcOp good[] = {
+		{1, 9, 0, LC_SWAP, 0, 0, 7, {1, 8}},
+		{2, 8, 1, LC_CAS, 0, 0, 8, {1, 0}},
+		{3, 7, 2, LC_CAS, 0, 0, 9, {0, 8}},
+		{10, 11, 2, LC_CAS, 0, 0, 5, {1, 7}},
+		{12, 13, 2, LC_SWAP, 0, 0, 6, {1, LC_UNTOLD}},
+	};
+	static const LcOp told_twice[] = {
+		{1, 2, 0, LC_PUT, 0, 0, 7, {1}},
+		{3, 9, 0, LC_SWAP, 0, 0, 8, {1, 7}},
+		{4, 8, 1, LC_SWAP, 0, 0, 9, {1, 7}},
+	};
+	static const LcOp both_won[] = {
+		{1, 2, 0, LC_PUT, 0, 0, 7, {1}},
+		{3, 9, 0, LC_CAS, 0, 0, 8, {1, 7}},
+		{4, 8, 1, LC_CAS, 0, 0, 9, {1, 7}},
+	};
+	static const LcOp lost_for_nothing[] = {
+		{1, 2, 0, LC_PUT, 0, 0, 7, {1}},
+		{3, 9, 0, LC_CAS, 0, 0, 8, {0, 7}},
+	};
+	static const LcOp failed_and_wrote[] = {
+		{1, 2, 0, LC_PUT, 0, 0, 7, {1}},
+		{3, 4, 0, LC_CAS, 0, 0, 8, {0, 6}},
+		{5, 6, 1, LC_GET, 0, 0, 0, {8}},
+	};
+	static const LcOp untold_missing[] = {
+		{1, 2, 0, LC_SWAP, 0, 0, 7, {0, LC_UNTOLD}},
+	};
+
+	expect(LC_LINEARIZABLE, &lc_family, good, N(good), "swaps and compares, answered in log order");
+	expect(LC_VIOLATION, &lc_family, told_twice, N(told_twice), "two swaps that got the same value");
+	expect(LC_VIOLATION, &lc_family, both_won, N(both_won), "two compares that both found the value");
+	expect(LC_VIOLATION, &lc_family, lost_for_nothing, N(lost_for_nothing), "a compare that failed with the right value");
+	expect(LC_VIOLATION, &lc_family, failed_and_wrote, N(failed_and_wrote), "one that failed and swapped");
+	expect(LC_VIOLATION, &lc_family, untold_missing, N(untold_missing), "a value that was not there, too long to be told");
+}
+
+static void
 test_batches(void)
 {
 	static const LcOp whole[] = {
@@ -162,9 +203,11 @@ play(LcOp *ops, size_t n, uint32_t threads, uint64_t *random)
 		op->inv = now - th_random(random) % 5000 % (now - last[t]);
 		op->res = now + 1 + th_random(random) % 5000;
 		last[t] = op->res;
-		op->kind = (uint32_t) (LC_GET + th_random(random) % 7);
+		op->kind = (uint32_t) (LC_GET + th_random(random) % 9);
 		op->cell = (uint32_t) (th_random(random) % LC_CELLS);
 		op->arg = i + 1;
+		if (op->kind == LC_SWAP || (op->kind == LC_CAS && i % 2 == 0))
+			op->out[1] = state[op->cell];
 		/* try answers: counts are 0 .. 4, reads are the state itself */
 		if (op->kind == LC_GET)
 			op->out[0] = state[op->cell];
@@ -218,6 +261,7 @@ main(void)
 {
 	th_watchdog(120);
 	test_family();
+	test_updates();
 	test_batches();
 	test_counters();
 	test_stack();

@@ -244,6 +244,7 @@ root_of(uint32_t c)
 static void
 test_load(void)
 {
+	NrReplicaInfo info;
 	SeatsBooks	before;
 	ToyBoard	board;
 	size_t		at = 0;
@@ -265,6 +266,9 @@ test_load(void)
 	tap_ok(seats_same(&b, before) && nr_log_tail(b.e, G) == 0, "without log, without extents");
 	tap_ok(nr_publish(&b.h[0], true, &n) == NR_OK && n == 8 && value(0) == 7 && nr_pending_count(&b.h[0]) == 0,
 		   "published: all is seen");
+	info = toy_replica_info(b.e, G, 0);
+	tap_ok(info.batches == 1 && info.requests == 1 && info.ops == 8 && info.ops_applied == 8 && info.applied == 0,
+		   "and counted as one batch, though the log has none");
 	tap_ok(toy_board_calls(TOY_SYNC, NULL) == 0 && toy_board_calls(TOY_SECOND, NULL) == 0, "the other copy is left for later");
 	add(0, 1, 8);
 	tap_ok(nr_publish(&b.h[0], true, &n) == NR_OK && n == 1 && value(0) == 8, "the next publish");
