@@ -8,7 +8,7 @@
 
 MODULE_big = nr_cache
 EXTENSION = nr_cache
-DATA = nr_cache--0.1.sql
+DATA = nr_cache--0.1.sql nr_cache--0.1--0.2.sql
 PGFILEDESC = "nr_cache - node-replicated lookup cache"
 
 # This file's own folder, so that a build outside of the source tree
@@ -23,8 +23,12 @@ OBJS = $(nr_sources:.c=.o)
 
 PG_CPPFLAGS = -I$(nr_srcdir)/src -D_GNU_SOURCE
 PG_CFLAGS = -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
-	-Wno-missing-field-initializers -Wno-declaration-after-statement
+	-Wno-missing-field-initializers -Wno-declaration-after-statement \
+	$(if $(findstring clang,$(CC)),$(nr_clang_flags))
 SHLIB_LINK =
+
+# clang does not know all of what PGXS and the headers say to gcc
+nr_clang_flags = -Wno-unknown-warning-option -Wno-ignored-optimization-argument -Dgnu_printf=printf
 
 # with_numa=no builds without libnuma
 ifeq ($(with_numa),no)
@@ -67,7 +71,7 @@ EXTRA_CLEAN = build output_iso tmp_check
 
 # ---- goals that do without PGXS ---------------------------------------------
 
-nr_plain_goals := nr-print-REGRESS nr-print-ISOLATION help setup demo test lint unit stress fuzz regress isolation tap bench
+nr_plain_goals := nr-print-REGRESS nr-print-ISOLATION help setup demo test test-matrix lint compilers unit stress fuzz regress isolation tap bench
 
 ifeq ($(MAKECMDGOALS),)
 nr_needs_pgxs := yes
@@ -81,6 +85,10 @@ ifdef nr_needs_pgxs
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 ifeq ($(wildcard $(PGXS)),)
 $(error PostgreSQL's development files were not found (PG_CONFIG=$(PG_CONFIG)): run "make setup" first)
+endif
+# not every PGXS finds out that it builds outside of the source tree
+ifneq ($(nr_srcdir),.)
+VPATH = $(nr_srcdir)
 endif
 include $(PGXS)
 # Debian builds PostgreSQL without dependency tracking
@@ -106,7 +114,11 @@ help:
 #: make test        install what is missing and run every test
 #:
 #: make setup       only install what is missing (apt, where it may)
+#: make test-matrix the suites on PostgreSQL 15, 17 and 18, in chroots of Debian's
+#:                  suites (takes root; MATRIX=17,18 and MATRIX_STEPS="..." choose)
+#:
 #: make lint        rules about the source: includes, edges, unlisted tests
+#: make compilers   build with gcc and clang, -Wall -Wextra -Werror
 #: make unit        unit tests of engine and structures, also under sanitizers
 #: make stress      threads under ThreadSanitizer, AddressSanitizer and UBSan
 #:                  (SECONDS_EACH=n: how long for each program, default 5)
@@ -133,5 +145,8 @@ demo:
 lint:
 	@$(nr_srcdir)/tools/lint.sh
 
-test unit stress fuzz regress isolation tap bench:
+test-matrix:
+	@$(nr_srcdir)/tools/matrix.sh
+
+test compilers unit stress fuzz regress isolation tap bench:
 	@$(nr_srcdir)/tools/test.sh $@

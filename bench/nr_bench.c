@@ -19,15 +19,7 @@
 #define nr_exec_get_before	nr_bench_exec_get_before
 #define nr_exec_exists		nr_bench_exec_exists
 #define nr_exec_scan		nr_bench_exec_scan
-#define nr_exec_write		nr_bench_exec_write
-#define nr_exec_put			nr_bench_exec_put
-#define nr_exec_put_bytes	nr_bench_exec_put_bytes
-#define nr_exec_delete		nr_bench_exec_delete
-#define nr_exec_truncate	nr_bench_exec_truncate
-#define nr_exec_failed		nr_bench_exec_failed
-#define nr_exec_batch_full	nr_bench_exec_batch_full
-#define nr_exec_found_space nr_bench_exec_found_space
-#define nr_require_writable nr_bench_require_writable
+#define nr_scratch_reserve	nr_bench_scratch_reserve
 #define nr_get_text			nr_bench_get_text
 #define nr_get_typed		nr_bench_get_typed
 #define nr_default_get		nr_bench_default_get

@@ -54,7 +54,8 @@ SELECT nr_get_many(NULL::regclass, '{USD}'::text[], 1.0);
 SELECT nr_put(NULL::regclass, 'USD', 1.0);
 SELECT nr_put(NULL::regclass, ROW('USD', 1.0));
 SELECT nr_delete(NULL::regclass, 'USD');
-SELECT nr_truncate(NULL) IS NULL AS is_null, nr_check(NULL) IS NULL AS is_null;
+SELECT nr_truncate(NULL);
+SELECT nr_check(NULL);
 
 -- a fallback is strict, and the hint shows the call
 SELECT nr_get('fx', 'USD', 1);

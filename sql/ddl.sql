@@ -48,7 +48,7 @@ ALTER FOREIGN TABLE c OPTIONS (SET visibility 'sometimes');
 ALTER FOREIGN TABLE c OPTIONS (ADD scheme 'left_right', ADD copies '1');
 ALTER FOREIGN TABLE c DROP COLUMN note;
 ALTER FOREIGN TABLE c ALTER COLUMN k TYPE numeric;
-ALTER FOREIGN TABLE c ADD COLUMN g int GENERATED ALWAYS AS (1) STORED;
+ALTER FOREIGN TABLE c ADD COLUMN g int OPTIONS (key 'true') GENERATED ALWAYS AS (1) STORED;
 SELECT nr_get('c', 'a');
 
 -- through a parent, a partitioned table, an imported schema

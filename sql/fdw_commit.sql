@@ -483,7 +483,18 @@ ROLLBACK;
 
 -- ---- parallel plans: workers do not know what is staged ----
 
-SET force_parallel_mode = on;
+CREATE FUNCTION fdw_launched(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+    line text;
+BEGIN
+    FOR line IN EXECUTE 'EXPLAIN (ANALYZE, BUFFERS OFF, COSTS OFF, TIMING OFF, SUMMARY OFF) ' || query LOOP
+        IF line ~ 'Gather|Workers|Aggregate|Scan on' THEN
+            RETURN NEXT regexp_replace(line, ' \(actual.*', '');
+        END IF;
+    END LOOP;
+END $$;
+-- PostgreSQL 16 gave the setting another name
+SELECT set_config(name, 'on', false) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
 SET plan_cache_mode = force_generic_plan;
 PREPARE fdw_pg AS SELECT nr_get('fdw_x1', 1, NULL::fdw_x1), (SELECT v FROM fdw_x2 WHERE k = 1) AS v2, (SELECT v FROM fdw_x3 WHERE n = 1) AS v3;
 PREPARE fdw_ps AS SELECT count(*), max(v) FROM fdw_x1;
@@ -494,11 +505,12 @@ SELECT nr_put('fdw_x1', ROW(1, 'zz staged', 1)), nr_put('fdw_x2', ROW(1, 'staged
 EXECUTE fdw_pg;
 EXECUTE fdw_ps;
 SELECT max(v) FROM fdw_x1;
-EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) EXECUTE fdw_ps;
+SELECT * FROM fdw_launched('EXECUTE fdw_ps');
 ROLLBACK;
 EXECUTE fdw_pg;
 EXECUTE fdw_ps;
-RESET force_parallel_mode;
+SELECT set_config(name, 'off', false) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
+DROP FUNCTION fdw_launched;
 CREATE TABLE fdw_xmany AS SELECT i % 10 AS k FROM generate_series(1, 30000) i;
 ANALYZE fdw_xmany;
 SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;

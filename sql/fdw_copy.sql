@@ -39,8 +39,7 @@ COPY fdw_c FROM stdin WHERE v > 1;
 NOK	11.5	1
 DKK	0.5	1
 \.
-COPY fdw_c FROM stdin FREEZE;
-\.
+COPY fdw_c FROM '/dev/null' FREEZE;
 COPY fdw_c TO stdout;
 COPY (SELECT * FROM fdw_c ORDER BY k COLLATE "C") TO stdout;
 BEGIN READ ONLY;

@@ -145,7 +145,9 @@ SELECT nr_pending('cm');
 SELECT nr_pending('im');
 SELECT nr_publish('plain');
 SELECT nr_publish(0);
-SELECT nr_publish(NULL), nr_try_publish(NULL), nr_pending(NULL);
+SELECT nr_publish(NULL);
+SELECT nr_try_publish(NULL);
+SELECT nr_pending(NULL);
 
 CREATE ROLE nr_regress_manual;
 GRANT USAGE ON SCHEMA man TO nr_regress_manual;

@@ -15,20 +15,24 @@
  *	 nr_lifetime.c  locks, drops, transaction callbacks, invalidation
  *	 nr_sweep.c     frees what nobody freed: orphans
  *	 nr_ddl.c       ProcessUtility: what CREATE / ALTER FOREIGN TABLE may say
+ *	 nr_ddl_change.c   what an ALTER means for the entries: NOTICE, or ERROR
  *	 nr_ddl_type.c  what may not be altered about the composite types inside
  *	 nr_open.c      nr_cache_open: from an OID to a usable cache
+ *	 nr_acl.c       may this user?
  *	 nr_codec.c     keys and values <-> bytes
  *	 nr_coerce.c    arguments -> column types
- *	 nr_constraint.c   NOT NULL and CHECK for writers that are not the executor
+ *	 nr_constraint.c   NOT NULL, CHECK, generated columns for writers that are not the executor
  *	 nr_site.c      what a call site of a function remembers
- *	 nr_exec.c      reads and writes through the engine, with PostgreSQL's errors
+ *	 nr_write_site.c   the same of a function that writes: from its arguments to a row
+ *	 nr_exec*.c     reads and writes through the engine, with PostgreSQL's errors
  *	 nr_stage*.c    a transaction's writes before COMMIT, as it sees them itself
  *	 nr_commit.c    staged writes at the end of a transaction: prepare, append, drop
  *	 nr_writer.c    the single writer's lock
- *	 nr_fn_read.c, nr_fn_write.c, nr_fn_many.c, nr_fn_publish.c   SQL functions
+ *	 nr_fn_read.c, nr_fn_write.c, nr_fn_update.c, nr_fn_many.c, nr_fn_publish.c   SQL functions
  *	 nr_fdw*.c      planner, scans, modifications
  *	 nr_parallel.c  parallel plans in a transaction that has staged writes
  *	 nr_views.c     set-returning functions behind the views
+ *	 nr_fn_stat.c   nr_stat_reset: counters since then
  *	 nr_testpoint.c faults at named places, in builds for tests only
  */
 #ifndef NR_CACHE_H
@@ -44,24 +48,7 @@
 
 #include "ds/hash.h"
 #include "engine/engine.h"
-
-/*
- * The library hides its symbols.  Before 16, PG_FUNCTION_INFO_V1 exports the
- * info function only.
- */
-#if PG_VERSION_NUM < 160000
-#undef PG_FUNCTION_INFO_V1
-#define PG_FUNCTION_INFO_V1(funcname) \
-extern PGDLLEXPORT Datum funcname(PG_FUNCTION_ARGS); \
-extern PGDLLEXPORT const Pg_finfo_record *CppConcat(pg_finfo_, funcname) (void); \
-const Pg_finfo_record * \
-CppConcat(pg_finfo_, funcname) (void) \
-{ \
-	static const Pg_finfo_record my_finfo = {1}; \
-	return &my_finfo; \
-} \
-extern int	no_such_variable
-#endif
+#include "nr_compat.h"
 
 /* ---- settings (nr_guc.c); all but scan_memory are fixed at server start ---- */
 
@@ -119,6 +106,10 @@ typedef enum NrVisibility
 	NR_VISIBLE_MANUAL			/* collected in shared memory until nr_publish() */
 } NrVisibility;
 
+/* As the options have them (nr_options.c). */
+extern const char *nr_scheme_name(NrScheme scheme);
+extern const char *nr_visibility_name(NrVisibility visibility);
+
 typedef struct NrColumn
 {
 	AttrNumber	attnum;
@@ -149,7 +140,7 @@ typedef struct NrCacheDef
 	int			nvalues;		/* 1 or more; dropped columns do not count */
 	NrColumn   *values;
 	bool		not_null;		/* some column is NOT NULL */
-	bool		checks;			/* there are CHECK constraints or domains */
+	bool		checks;			/* there are CHECK constraints, domains or generated columns */
 	bool		partition;		/* of a partitioned table: rows must belong here */
 	bool		temporary;		/* in a session's own schema */
 	NrScheme	scheme;
@@ -167,6 +158,9 @@ typedef struct NrCacheDef
  * the columns or options (feature_not_supported, invalid_table_definition).
  */
 extern NrCacheDef *nr_def_build(Relation rel);
+
+/* What is wrong with it; NULL: nothing.  ERRORs of other kinds are raised. */
+extern ErrorData *nr_def_error(Relation rel);
 
 /* ---- a cache in use (nr_open.c, nr_lifetime.c) ---- */
 
@@ -199,12 +193,21 @@ extern uint64 nr_epoch;
  * From an OID to a cache that may be used until the end of the transaction:
  * checks preload, takes the lock (AccessShareLock to read, RowExclusiveLock to
  * write) under TopTransactionResourceOwner, builds the definition, checks the
- * privileges in "need" (ACL_SELECT, ACL_INSERT, ...; 0 = the executor did) for
- * GetUserId(), finds or makes the shared group, attaches.  ERRORs with
+ * privileges in "need" (ACL_SELECT, ACL_INSERT, ..., NR_ACL_ANY; 0 = the executor
+ * did) for GetUserId(), finds or makes the shared group, attaches.  ERRORs with
  * SQLSTATE and hint: undefined_object, wrong_object_type,
  * insufficient_privilege, configuration_limit_exceeded, out_of_memory.
  */
 extern NrCache *nr_cache_open(Oid relid, LOCKMODE lockmode, AclMode need);
+
+/*
+ * Whether a user has all privileges in "need", each on the table or on every
+ * column (nr_acl.c).  With NR_ACL_ANY: at least one of them, on the table or on
+ * some column.
+ */
+#define NR_ACL_ANY		((AclMode) 1 << 15)
+
+extern bool nr_acl_allows(Oid relid, Oid userid, AclMode need);
 
 /* What a call site (fn_extra, a plan node) remembers, so that the next call costs a few compares. */
 typedef struct NrSite
@@ -233,8 +236,9 @@ extern Oid	nr_default_relid(void);
 
 /*
  * When memory is short: free shared state whose database, relation or layout is
- * gone (nr_sweep.c).  Returns how many caches' worth.  Reads catalogs, so it may
- * process invalidations, but an open NrCache stays usable.
+ * gone (nr_sweep.c).  Returns how many caches' worth sweeps have freed since the
+ * call, this one or another that was under way.  Reads catalogs, so it may process
+ * invalidations, but an open NrCache stays usable.
  */
 extern int	nr_sweep(void);
 
@@ -272,7 +276,7 @@ extern void nr_value_decode(const NrCacheDef *def, const char *data, uint32 byte
 extern Datum nr_value_datum(const NrCacheDef *def, const NrKey *key, const char *data, uint32 bytes,
 							bool *isnull);
 
-/* ---- reads and writes, as this transaction sees them (nr_exec.c) ---- */
+/* ---- reads and writes, as this transaction sees them (nr_exec.c, nr_exec_write.c) ---- */
 
 /*
  * Look a key up: the newest state, own staged writes included / as a scan sees it
@@ -289,9 +293,12 @@ extern bool nr_exec_exists(NrCache *cache, const NrKey *key);
 /*
  * All entries, at one log position, in the current memory context, as
  * DS_HASH_SCAN packs them; ERROR over nr_cache.scan_memory.  "before":
- * es_snapshot->curcid, or NR_STAGE_NEWEST (nr_stage.h).
+ * es_snapshot->curcid, or NR_STAGE_NEWEST (nr_stage.h).  With "refused" (0 before; or
+ * NULL) that is no ERROR: *refused says how many bytes it takes, and nothing else means
+ * anything.
  */
-extern char *nr_exec_scan(NrCache *cache, CommandId before, uint64 *n, size_t *bytes);
+extern char *nr_exec_scan(NrCache *cache, CommandId before, uint64 *n, size_t *bytes,
+						  size_t *refused);
 
 /*
  * Apply encoded operations as one batch, at once (visibility immediate) or collected
@@ -320,5 +327,11 @@ extern void nr_writer_unlock(Oid relid);
  * visibility is immediate.
  */
 extern void nr_require_writable(const char *what);
+
+/* Did this transaction begin on a standby (promoted since, or not)? */
+extern bool nr_on_standby(void);
+
+/* The hint of an error that is raised for that. */
+extern int	nr_standby_hint(void);
 
 #endif							/* NR_CACHE_H */

@@ -120,6 +120,30 @@ nr_coerce_init(NrCoerce *coerce, MemoryContext context, Oid from, Oid to, int32 
 	}
 	else
 		init_expr(coerce, context, from, to, typmod, def, column);
+
+	if (coerce->kind != NR_COERCE_DIRECT)
+	{
+		coerce->column = MemoryContextStrdup(context, NameStr(TupleDescAttr(def->tupdesc, column - 1)->attname));
+		coerce->cache = MemoryContextStrdup(context, def->relname);
+	}
+}
+
+/* Input functions and casts know the value only; a row or a statement may have many. */
+static void
+coerce_error_context(void *arg)
+{
+	const NrCoerce *coerce = arg;
+
+	errcontext("column \"%s\" of cache \"%s\"", coerce->column, coerce->cache);
+}
+
+static void
+int_out_of_range(const NrCoerce *coerce, const char *type)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+			 errmsg("%s out of range", type),
+			 errcontext("column \"%s\" of cache \"%s\"", coerce->column, coerce->cache)));
 }
 
 /* Among integers; ERROR numeric_value_out_of_range in the words of int4(int8). */
@@ -140,40 +164,45 @@ coerce_int(const NrCoerce *coerce, Datum value)
 	if (coerce->to_len == 4)
 	{
 		if (v < PG_INT32_MIN || v > PG_INT32_MAX)
-			ereport(ERROR,
-					(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-					 errmsg("integer out of range")));
+			int_out_of_range(coerce, "integer");
 		return Int32GetDatum((int32) v);
 	}
 	if (v < PG_INT16_MIN || v > PG_INT16_MAX)
-		ereport(ERROR,
-				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("smallint out of range")));
+		int_out_of_range(coerce, "smallint");
 	return Int16GetDatum((int16) v);
+}
+
+/* By user code. */
+static Datum
+coerce_foreign(NrCoerce *coerce, Datum value, bool *isnull)
+{
+	char	   *literal = NULL;
+
+	if (coerce->kind == NR_COERCE_EXPR)
+	{
+		coerce->econtext->caseValue_datum = value;
+		coerce->econtext->caseValue_isNull = *isnull;
+		return ExecEvalExpr(coerce->expr, coerce->econtext, isnull);
+	}
+	if (!*isnull)
+		literal = coerce->from_cstring ? DatumGetCString(value) : TextDatumGetCString(value);
+	return InputFunctionCall(&coerce->input, literal, coerce->ioparam, coerce->typmod);
 }
 
 /* NULLs too: a domain may be NOT NULL. */
 Datum
 nr_coerce_slow(NrCoerce *coerce, Datum value, bool *isnull)
 {
-	switch (coerce->kind)
-	{
-		case NR_COERCE_DIRECT:
-			return value;
-		case NR_COERCE_INT:
-			return *isnull ? (Datum) 0 : coerce_int(coerce, value);
-		case NR_COERCE_INPUT:
-			{
-				char	   *literal = NULL;
+	ErrorContextCallback callback = {
+		.previous = error_context_stack, .callback = coerce_error_context, .arg = coerce
+	};
 
-				if (!*isnull)
-					literal = coerce->from_cstring ? DatumGetCString(value) : TextDatumGetCString(value);
-				return InputFunctionCall(&coerce->input, literal, coerce->ioparam, coerce->typmod);
-			}
-		case NR_COERCE_EXPR:
-			coerce->econtext->caseValue_datum = value;
-			coerce->econtext->caseValue_isNull = *isnull;
-			return ExecEvalExpr(coerce->expr, coerce->econtext, isnull);
-	}
-	pg_unreachable();
+	if (coerce->kind == NR_COERCE_DIRECT)
+		return value;
+	if (coerce->kind == NR_COERCE_INT)
+		return *isnull ? (Datum) 0 : coerce_int(coerce, value);
+	error_context_stack = &callback;
+	value = coerce_foreign(coerce, value, isnull);
+	error_context_stack = callback.previous;
+	return value;
 }

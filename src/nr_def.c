@@ -18,9 +18,11 @@
 #include "common/hashfn.h"
 #include "funcapi.h"
 #include "foreign/foreign.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 #include "utils/syscache.h"
 
 #define LAYOUT_VERSION		1	/* of the codec's bytes */
@@ -38,6 +40,7 @@ typedef struct LayoutColumn
 	Oid			collation;
 	int16		attnum;
 	int16		dropped;
+	uint32		generated;		/* hash of its expression; 0: none */
 } LayoutColumn;
 
 /* Remember a catalog row that our own transaction, not committed yet, has written. */
@@ -49,6 +52,28 @@ note_own_xid(TransactionId *newest, HeapTuple tuple)
 	if (TransactionIdIsCurrentTransactionId(xid) &&
 		(!TransactionIdIsValid(*newest) || TransactionIdFollows(xid, *newest)))
 		*newest = xid;
+}
+
+/*
+ * What a generated column is computed from.  PostgreSQL rewrites tables, but not
+ * foreign tables, when that changes, and a cache with values of both would be none
+ * that anybody can make sense of.
+ */
+static uint32
+hash_generated(Relation rel, AttrNumber attnum)
+{
+	const TupleConstr *constr = RelationGetDescr(rel)->constr;
+
+	if (TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attgenerated == '\0' || constr == NULL)
+		return 0;
+	for (int i = 0; i < constr->num_defval; i++)
+	{
+		const AttrDefault *expr = &constr->defval[i];
+
+		if (expr->adnum == attnum && expr->adbin != NULL)
+			return hash_bytes((const unsigned char *) expr->adbin, strlen(expr->adbin)) | 1;
+	}
+	return 1;
 }
 
 /*
@@ -77,6 +102,7 @@ append_columns(StringInfo bytes, TransactionId *own_xid, Relation rel)
 			column.typid = att->atttypid;
 			column.typmod = att->atttypmod;
 			column.collation = att->attcollation;
+			column.generated = hash_generated(rel, attnum);
 		}
 		appendBinaryStringInfo(bytes, (char *) &column, sizeof(column));
 		note_own_xid(own_xid, tuple);
@@ -84,32 +110,32 @@ append_columns(StringInfo bytes, TransactionId *own_xid, Relation rel)
 	}
 }
 
-/* The column that is the key; 0 when there is no column.  *several: more than one says so. */
+/*
+ * The column that is the key.  0: there is none, since no column says that it is,
+ * and the first one was dropped.  The next one does not step in: it would take a
+ * name for the key that was never meant to be one.  *marked: how many say so.
+ */
 static AttrNumber
-find_key(Relation rel, bool *several)
+find_key(Relation rel, int *marked)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
-	AttrNumber	first = 0;
 	AttrNumber	key = 0;
 
-	*several = false;
+	*marked = 0;
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 
-		if (att->attisdropped)
-			continue;
-		if (first == 0)
-			first = att->attnum;
-		if (nr_column_is_key(GetForeignColumnOptions(RelationGetRelid(rel), att->attnum)))
+		if (!att->attisdropped &&
+			nr_column_is_key(GetForeignColumnOptions(RelationGetRelid(rel), att->attnum)))
 		{
-			*several = key != 0;
 			key = att->attnum;
+			++*marked;
 		}
-		if (*several)
-			break;
 	}
-	return key != 0 ? key : first;
+	if (*marked == 0 && desc->natts > 0 && !TupleDescAttr(desc, 0)->attisdropped)
+		key = 1;
+	return key;
 }
 
 /*
@@ -125,13 +151,13 @@ nr_layout_fingerprint(Relation rel, TransactionId *own_xid)
 	StringInfoData bytes;
 	NrTableOptions options;
 	HeapTuple	tuple;
-	bool		several;
+	int			marked;
 	int32		head[8];
 	uint64		fingerprint;
 
 	nr_table_options(GetForeignTable(relid)->options, &options);
 	head[0] = LAYOUT_VERSION;
-	head[1] = find_key(rel, &several);
+	head[1] = find_key(rel, &marked);
 	head[2] = options.memory_kb;
 	head[3] = options.log_size_kb;
 	head[4] = RelationGetDescr(rel)->natts;
@@ -157,6 +183,15 @@ nr_layout_fingerprint(Relation rel, TransactionId *own_xid)
 	return fingerprint;
 }
 
+void
+nr_layout_read(Relation rel, NrLayout *layout)
+{
+	layout->fingerprint = nr_layout_fingerprint(rel, NULL);
+	layout->key = find_key(rel, &layout->keys_marked);
+	nr_table_options(GetForeignTable(RelationGetRelid(rel))->options, &layout->options);
+	layout->desc = CreateTupleDescCopy(RelationGetDescr(rel));
+}
+
 /* ---- columns ---- */
 
 static void
@@ -172,6 +207,48 @@ fill_column(NrColumn *column, Form_pg_attribute att)
 	column->typalign = att->attalign;
 }
 
+/* ERROR for a generated column that a cache cannot have. */
+static void
+check_generated(const NrCacheDef *def, Form_pg_attribute att, bool is_key)
+{
+	if (is_key)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("key column \"%s\" of cache \"%s\" must not be a generated column",
+						NameStr(att->attname), def->relname),
+				 errdetail("Entries are looked up and deleted by a key that the caller gives."),
+				 errhint("Make it an ordinary column, or give option \"key\" to another one.")));
+	if (att->attgenerated != ATTRIBUTE_GENERATED_STORED)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("virtual generated column \"%s\" is not supported in cache \"%s\"",
+						NameStr(att->attname), def->relname),
+				 errdetail("nr_get() answers with what is stored."),
+				 errhint("Write GENERATED ALWAYS AS (...) STORED.")));
+}
+
+/* ERROR: there is no column at all, or just no key. */
+static void
+no_key(const NrCacheDef *def)
+{
+	for (int i = 0; i < def->tupdesc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(def->tupdesc, i);
+
+		if (!att->attisdropped)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+					 errmsg("cache \"%s\" has no key column", def->relname),
+					 errdetail("Its first column, which was the key, has been dropped."),
+					 errhint("Make another column the key: ALTER FOREIGN TABLE %s ALTER COLUMN %s OPTIONS (ADD key 'true').",
+							 quote_identifier(def->relname), quote_identifier(NameStr(att->attname)))));
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+			 errmsg("cache \"%s\" has no columns", def->relname),
+			 errhint("A cache needs a key column and at least one value column.")));
+}
+
 /* Key and value columns from def->tupdesc. */
 static void
 fill_columns(NrCacheDef *def, AttrNumber key)
@@ -179,10 +256,7 @@ fill_columns(NrCacheDef *def, AttrNumber key)
 	TupleDesc	desc = def->tupdesc;
 
 	if (key == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
-				 errmsg("cache \"%s\" has no columns", def->relname),
-				 errhint("A cache needs a key column and at least one value column.")));
+		no_key(def);
 	def->values = palloc0(desc->natts * sizeof(NrColumn));
 	for (int i = 0; i < desc->natts; i++)
 	{
@@ -191,12 +265,9 @@ fill_columns(NrCacheDef *def, AttrNumber key)
 		if (att->attisdropped)
 			continue;
 		if (att->attgenerated != '\0')
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("generated column \"%s\" is not supported in a cache",
-							NameStr(att->attname))));
+			check_generated(def, att, att->attnum == key);
 		def->not_null |= att->attnotnull;
-		def->checks |= get_typtype(att->atttypid) == TYPTYPE_DOMAIN;
+		def->checks |= att->attgenerated != '\0' || get_typtype(att->atttypid) == TYPTYPE_DOMAIN;
 		if (att->attnum == key)
 		{
 			fill_column(&def->key, att);
@@ -241,7 +312,6 @@ fill_sizes(NrCacheDef *def, const NrTableOptions *options)
 {
 	uint64		extents_max = EXTENTS_MAX_BYTES >> nr_engine.geo.extent_shift;
 	uint32		extents = nr_engine.geo.extents;
-	int			log_kb = options->log_size_kb ? options->log_size_kb : nr_guc_log_size_kb;
 
 	if (options->memory_kb > 0)
 		extents = nr_extents_for_kb(options->memory_kb);
@@ -249,7 +319,7 @@ fill_sizes(NrCacheDef *def, const NrTableOptions *options)
 	def->visibility = options->visibility;
 	def->copies = options->copies;
 	def->memory_extents = (uint32) Min(Max(extents / def->copies, EXTENTS_MIN), extents_max);
-	def->log_bytes = (uint32) Min((uint64) log_kb * 1024,
+	def->log_bytes = (uint32) Min((uint64) options->log_size_kb * 1024,
 								  (uint64) LOG_EXTENTS_MAX << nr_engine.geo.extent_shift);
 	def->line_bytes = line_bytes(def);
 }
@@ -265,7 +335,7 @@ nr_def_build(Relation rel)
 	NrCacheDef *def = palloc0(sizeof(NrCacheDef));
 	NrTableOptions options;
 	AttrNumber	key;
-	bool		several;
+	int			marked;
 
 	def->context = context;
 	def->relid = RelationGetRelid(rel);
@@ -277,8 +347,8 @@ nr_def_build(Relation rel)
 	def->tupdesc = BlessTupleDesc(CreateTupleDescCopyConstr(RelationGetDescr(rel)));
 
 	nr_table_options(GetForeignTable(def->relid)->options, &options);
-	key = find_key(rel, &several);
-	if (several)
+	key = find_key(rel, &marked);
+	if (marked > 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 				 errmsg("cache \"%s\" has more than one key column", def->relname),
@@ -290,4 +360,38 @@ nr_def_build(Relation rel)
 
 	MemoryContextSwitchTo(old);
 	return def;
+}
+
+ErrorData *
+nr_def_error(Relation rel)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		MemoryContextDelete(nr_def_build(rel)->context);
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (error->sqlerrcode != ERRCODE_FEATURE_NOT_SUPPORTED &&
+			error->sqlerrcode != ERRCODE_INVALID_TABLE_DEFINITION)
+			ReThrowError(error);
+		return error;
+	}
+	PG_END_TRY();
+	return NULL;
 }

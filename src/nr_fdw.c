@@ -4,9 +4,7 @@
  *		its own: TRUNCATE, IMPORT FOREIGN SCHEMA, parallel safety.
  *
  * A cache is a foreign table, so that it has everything that a table has in
- * PostgreSQL but storage.  ANALYZE has no callback: sizes are read off the
- * cache when a query is planned, and PostgreSQL skips such tables with a
- * warning.
+ * PostgreSQL but storage.
  */
 #include "nr_fdw.h"
 
@@ -27,7 +25,7 @@ nr_fdw_parallel_safe(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte)
 	return true;
 }
 
-/* RESTART IDENTITY and CASCADE have nothing to act upon. */
+/* PostgreSQL itself restarts sequences; CASCADE has nothing to act upon. */
 static void
 nr_fdw_truncate(List *rels, DropBehavior behavior, bool restart_seqs)
 {
@@ -65,6 +63,7 @@ nr_cache_fdw_handler(PG_FUNCTION_ARGS)
 	routine->ReScanForeignScan = nr_fdw_scan_again;
 	routine->EndForeignScan = nr_fdw_scan_end;
 	routine->ExplainForeignScan = nr_fdw_scan_explain;
+	routine->AnalyzeForeignTable = nr_fdw_analyze;
 
 	routine->IsForeignRelUpdatable = nr_fdw_updatable;
 	routine->AddForeignUpdateTargets = nr_fdw_update_targets;
@@ -76,6 +75,7 @@ nr_cache_fdw_handler(PG_FUNCTION_ARGS)
 	routine->EndForeignModify = nr_fdw_modify_end;
 	routine->BeginForeignInsert = nr_fdw_insert_begin;
 	routine->EndForeignInsert = nr_fdw_modify_end;
+	routine->ExplainForeignModify = nr_fdw_modify_explain;
 	routine->ExecForeignTruncate = nr_fdw_truncate;
 
 	routine->ImportForeignSchema = nr_fdw_import;

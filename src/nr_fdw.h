@@ -4,7 +4,9 @@
  *
  *	 nr_fdw.c          handler, TRUNCATE, IMPORT
  *	 nr_fdw_plan.c     sizes, paths, plans: full scan or lookup of keys
- *	 nr_fdw_scan.c     running them, EXPLAIN
+ *	 nr_fdw_scan.c     running them
+ *	 nr_fdw_explain.c  EXPLAIN
+ *	 nr_fdw_analyze.c  ANALYZE
  *	 nr_fdw_modify.c   INSERT, UPDATE, DELETE, COPY, tuple routing
  *	 nr_fdw_batch.c    operations collected into requests
  *	 nr_fdw_staged.c   rows of caches of visibility 'commit', as a statement changes them
@@ -16,6 +18,10 @@
 #include "nr_fn.h"
 
 #include "commands/explain.h"
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
+#include "commands/explain_state.h"
+#endif
 #include "executor/tuptable.h"
 #include "foreign/fdwapi.h"
 #include "lib/stringinfo.h"
@@ -49,7 +55,29 @@ extern void nr_fdw_scan_begin(ForeignScanState *node, int eflags);
 extern TupleTableSlot *nr_fdw_scan_next(ForeignScanState *node);
 extern void nr_fdw_scan_again(ForeignScanState *node);
 extern void nr_fdw_scan_end(ForeignScanState *node);
+
+/* What a scan has done so far. */
+typedef struct NrScanCounts
+{
+	uint64		lookups;		/* keys looked up */
+	uint64		entries;		/* delivered by the cache */
+	size_t		copy_bytes;		/* of a full scan's copy */
+} NrScanCounts;
+
+/* NULL when it has not begun. */
+extern const NrScanCounts *nr_fdw_scan_counts(const ForeignScanState *node);
+
+/* ---- EXPLAIN (nr_fdw_explain.c) ---- */
+
 extern void nr_fdw_scan_explain(ForeignScanState *node, ExplainState *es);
+extern void nr_fdw_modify_explain(ModifyTableState *mtstate, ResultRelInfo *rri, List *fdw_private,
+								  int subplan_index, ExplainState *es);
+
+/* ---- ANALYZE (nr_fdw_analyze.c) ---- */
+
+extern bool nr_fdw_analyze(Relation rel, AcquireSampleRowsFunc *func, BlockNumber *pages);
+
+/* ---- rows (nr_fdw_scan.c) ---- */
 
 /*
  * Put an entry into a slot of the table's row type; pass-by-reference data goes
@@ -130,6 +158,13 @@ extern List *nr_fdw_modify_plan(PlannerInfo *root, ModifyTable *plan, Index rtin
 								int subplan_index);
 extern void nr_fdw_modify_begin(ModifyTableState *mtstate, ResultRelInfo *rri, List *fdw_private,
 								int subplan_index, int eflags);
+
+/*
+ * Does INSERT apply each row alone, because somebody may look between two rows?  Known
+ * when the executor has made its own preparations.
+ */
+extern bool nr_fdw_row_by_row(const ResultRelInfo *rri);
+
 extern void nr_fdw_insert_begin(ModifyTableState *mtstate, ResultRelInfo *rri);
 extern TupleTableSlot *nr_fdw_insert(EState *estate, ResultRelInfo *rri, TupleTableSlot *slot,
 									 TupleTableSlot *plan_slot);

@@ -257,14 +257,20 @@ has_observer(const TriggerDesc *triggers)
 						triggers->trig_insert_after_statement);
 }
 
+bool
+nr_fdw_row_by_row(const ResultRelInfo *rri)
+{
+	const ResultRelInfo *root = rri->ri_RootResultRelInfo;
+
+	return rri->ri_projectReturning != NULL || rri->ri_WithCheckOptions != NIL ||
+		has_observer(rri->ri_TrigDesc) || (root && has_observer(root->ri_TrigDesc));
+}
+
 /* Known only after the executor has finished its own preparations, so at the first row. */
 static void
 find_out(NrModify *mod, const EState *estate, const ResultRelInfo *rri)
 {
-	const ResultRelInfo *root = rri->ri_RootResultRelInfo;
-
-	mod->each_row = rri->ri_projectReturning != NULL || rri->ri_WithCheckOptions != NIL ||
-		has_observer(rri->ri_TrigDesc) || (root && has_observer(root->ri_TrigDesc));
+	mod->each_row = nr_fdw_row_by_row(rri);
 	mod->lands = AttributeNumberIsValid(mod->junk_key) || estate->es_auxmodifytables != NIL;
 	mod->known = true;
 }

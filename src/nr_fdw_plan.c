@@ -21,6 +21,7 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/appendinfo.h"
+#include "optimizer/clauses.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
@@ -41,7 +42,7 @@
  */
 #define LOOKUP_COST 10.0
 
-/* Fewer entries than this are not believed. */
+/* Fewer entries than this are not believed before ANALYZE. */
 #define ENTRIES_MIN 1000
 
 /* A clause that can be a lookup. */
@@ -173,16 +174,18 @@ match_clause(PlannerInfo *root, const RelOptInfo *rel, Expr *clause, NrMatch *ma
 /*
  * Entries of the cache.  Caches begin empty and plans are kept, so a small
  * number is not taken at its word, as PostgreSQL does with small new tables: a
- * nested loop over "one row" would be a disaster once the cache is full.
+ * nested loop over "one row" would be a disaster once the cache is full.  Unless
+ * ANALYZE has found as few: "analyzed" is pg_class.reltuples, negative when unknown.
  */
 static double
-count_entries(NrCache *cache)
+count_entries(NrCache *cache, double analyzed)
 {
 	DsHashStat	stat = {.code = DS_HASH_STAT};
+	double		least = analyzed > 0 ? Min(analyzed, ENTRIES_MIN) : ENTRIES_MIN;
 
 	if (nr_execute(&cache->handle, &stat, NULL, true) != NR_OK)
-		return ENTRIES_MIN;
-	return Max(stat.entries, ENTRIES_MIN);
+		return Max(least, analyzed);
+	return Max((double) stat.entries, least);
 }
 
 /*
@@ -236,9 +239,19 @@ find_lookup(PlannerInfo *root, RelOptInfo *rel, NrPlanRel *info)
 }
 
 static double
-lookup_rows(const RelOptInfo *rel, const NrMatch *match)
+array_length(PlannerInfo *root, Node *array)
 {
-	double		rows = match->array ? estimate_array_length((Node *) match->value) : 1;
+#if PG_VERSION_NUM >= 170000
+	return estimate_array_length(root, array);
+#else
+	return estimate_array_length(array);
+#endif
+}
+
+static double
+lookup_rows(PlannerInfo *root, const RelOptInfo *rel, const NrMatch *match)
+{
+	double		rows = match->array ? array_length(root, (Node *) match->value) : 1;
 
 	return clamp_row_est(Min(rows, rel->tuples));
 }
@@ -253,16 +266,32 @@ nr_fdw_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 	info->opfamily = lookup_type_cache(cache->def->key.basetypid,
 									   TYPECACHE_BTREE_OPFAMILY)->btree_opf;
 	rel->fdw_private = info;
-	rel->tuples = count_entries(cache);
+	rel->tuples = count_entries(cache, rel->tuples);
 	note_unique_key(rel, info);
 
 	set_baserel_size_estimates(root, rel);
 	find_lookup(root, rel, info);
 	if (info->lookup)
-		rel->rows = Min(rel->rows, lookup_rows(rel, &info->match));
+		rel->rows = Min(rel->rows, lookup_rows(root, rel, &info->match));
 }
 
 /* ---- paths ---- */
+
+static void
+add_foreign_path(PlannerInfo *root, RelOptInfo *rel, double rows, Cost startup, Cost total,
+				 Relids outer, List *fdw_private)
+{
+	add_path(rel, (Path *)
+			 create_foreignscan_path(root, rel, NULL, rows,
+#if PG_VERSION_NUM >= 180000
+									 0,
+#endif
+									 startup, total, NIL, outer, NULL,
+#if PG_VERSION_NUM >= 170000
+									 NIL,
+#endif
+									 fdw_private));
+}
 
 static void
 add_scan_path(PlannerInfo *root, RelOptInfo *rel)
@@ -273,23 +302,21 @@ add_scan_path(PlannerInfo *root, RelOptInfo *rel)
 		(cpu_tuple_cost + rel->baserestrictcost.per_tuple) * rel->tuples +
 		rel->reltarget->cost.per_tuple * rel->rows;
 
-	add_path(rel, (Path *) create_foreignscan_path(root, rel, NULL, rel->rows, startup, total,
-												   NIL, rel->lateral_relids, NULL, NIL));
+	add_foreign_path(root, rel, rel->rows, startup, total, rel->lateral_relids, NIL);
 }
 
 static void
 add_lookup_path(PlannerInfo *root, RelOptInfo *rel, RestrictInfo *clause, const NrMatch *match,
 				double rows, Relids outer)
 {
-	double		found = lookup_rows(rel, match);	/* before other conditions */
+	double		found = lookup_rows(root, rel, match);	/* before other conditions */
 	Cost		startup = rel->baserestrictcost.startup + rel->reltarget->cost.startup;
 	Cost		total = startup +
 		(cpu_operator_cost * LOOKUP_COST + cpu_tuple_cost +
 		 rel->baserestrictcost.per_tuple) * found +
 		rel->reltarget->cost.per_tuple * rows;
 
-	add_path(rel, (Path *) create_foreignscan_path(root, rel, NULL, rows, startup, total,
-												   NIL, outer, NULL, list_make1(clause)));
+	add_foreign_path(root, rel, rows, startup, total, outer, list_make1(clause));
 }
 
 static bool
@@ -335,7 +362,7 @@ add_join_paths(PlannerInfo *root, RelOptInfo *rel)
 		if (list_member_ptr(seen, param))
 			continue;
 		seen = lappend(seen, param);
-		param->ppi_rows = Min(param->ppi_rows, lookup_rows(rel, &match));
+		param->ppi_rows = Min(param->ppi_rows, lookup_rows(root, rel, &match));
 		add_lookup_path(root, rel, rinfo, &match, param->ppi_rows, outer);
 	}
 }
@@ -388,7 +415,7 @@ has_placeholder(Node *node, void *context)
 
 /*
  * The clauses that the executor still has to evaluate when this one is a lookup.
- * Not those that follow from it: of an equivalence class the path's own clause
+ * Not its copies, which joins of partitions make, nor those that follow from it: of an equivalence class the path's own clause
  * may be another than ours, or the same one the other way round.
  */
 static List *
@@ -402,10 +429,23 @@ other_clauses(List *clauses, RestrictInfo *lookup)
 	{
 		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
 
-		if (rinfo != lookup && !is_redundant_derived_clause(rinfo, taken))
+		if (!equal(rinfo->clause, lookup->clause) && !is_redundant_derived_clause(rinfo, taken))
 			result = lappend(result, rinfo);
 	}
 	return result;
+}
+
+/* A comparison with the key on its left, where there is an operator for that: for EXPLAIN. */
+static Expr *
+key_first(const RelOptInfo *rel, Expr *clause)
+{
+	if (IsA(clause, OpExpr) && !is_key(rel, linitial(((OpExpr *) clause)->args)) &&
+		OidIsValid(get_commutator(((OpExpr *) clause)->opno)))
+	{
+		clause = copyObject(clause);
+		CommuteOpExpr((OpExpr *) clause);
+	}
+	return clause;
 }
 
 ForeignScan *
@@ -425,9 +465,9 @@ nr_fdw_plan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path,
 			elog(ERROR, "cache lookup path without a comparison of the key");
 		clauses = other_clauses(clauses, rinfo);
 		exprs = list_make1(match.value);
-		recheck = list_make1(rinfo->clause);
-		if (!has_placeholder((Node *) rinfo->clause, NULL))
-			shown = copyObject((Node *) rinfo->clause);
+		recheck = list_make1(key_first(rel, rinfo->clause));
+		if (!has_placeholder(linitial(recheck), NULL))
+			shown = copyObject(linitial(recheck));
 	}
 	clauses = extract_actual_clauses(clauses, false);
 

@@ -15,13 +15,11 @@
 #include "access/detoast.h"
 #include "catalog/pg_type_d.h"
 #include "executor/executor.h"
-#include "rewrite/rewriteManip.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/ruleutils.h"
 
 #include "nr_stage.h"
 
@@ -50,7 +48,7 @@ typedef struct NrScan
 	int			next_key;
 	Datum		single;			/* where keys points for a plain comparison */
 
-	uint64		entries;		/* delivered by the cache, for EXPLAIN ANALYZE */
+	NrScanCounts counts;		/* for EXPLAIN ANALYZE */
 } NrScan;
 
 static NrCache *
@@ -209,9 +207,10 @@ next_of_lookup(NrScan *scan, TupleTableSlot *slot)
 		uint32		bytes;
 
 		nr_key_encode(cache, scan->keys[scan->next_key++], &key);
+		scan->counts.lookups++;
 		if (nr_exec_get_before(cache, &key, scan->before, &data, &bytes))
 		{
-			scan->entries++;
+			scan->counts.entries++;
 			nr_fdw_store_row(cache->def, slot, key.data, key.bytes, data, bytes,
 							 scan->with_values);
 			return slot;
@@ -228,9 +227,9 @@ start_scan(NrScan *scan)
 	if (!scan->copied)
 	{
 		MemoryContext old = MemoryContextSwitchTo(scan->context);
-		size_t		bytes;
 
-		scan->copy = nr_exec_scan(scan_cache(scan), scan->before, &scan->n, &bytes);
+		scan->copy = nr_exec_scan(scan_cache(scan), scan->before, &scan->n,
+								  &scan->counts.copy_bytes, NULL);
 		MemoryContextSwitchTo(old);
 		scan->copied = true;
 	}
@@ -247,7 +246,7 @@ next_of_scan(NrScan *scan, TupleTableSlot *slot)
 	if (scan->next >= scan->n)
 		return NULL;
 	scan->next++;
-	scan->entries++;
+	scan->counts.entries++;
 	key = (const char *) (entry + 1);
 	nr_fdw_store_row(scan_cache(scan)->def, slot, key, entry->key_bytes,
 					 key + entry->key_bytes, entry->value_bytes, scan->with_values);
@@ -326,42 +325,10 @@ nr_fdw_scan_end(ForeignScanState *node)
 		MemoryContextDelete(scan->context);
 }
 
-/* ---- EXPLAIN ---- */
-
-/*
- * The comparison as the query has it.  In the plan's expressions the columns of
- * an outer relation have become parameters already, whose names nobody tells
- * this callback; so the plan also carries the comparison from before, which only
- * lacks the offset that the range table got when the plan was put together.
- */
-static char *
-lookup_text(ForeignScanState *node, ExplainState *es)
+const NrScanCounts *
+nr_fdw_scan_counts(const ForeignScanState *node)
 {
-	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
-	Node	   *shown = list_nth(plan->fdw_private, NR_SCAN_SHOWN);
-	int			rtindex = intVal(list_nth(plan->fdw_private, NR_SCAN_RTINDEX));
+	const NrScan *scan = node->fdw_state;
 
-	if (shown)
-	{
-		shown = copyObject(shown);
-		OffsetVarNodes(shown, plan->scan.scanrelid - rtindex, 0);
-	}
-	else
-		shown = linitial(plan->fdw_recheck_quals);
-	return deparse_expression(shown,
-							  set_deparse_context_plan(es->deparse_cxt, (Plan *) plan, NIL),
-							  list_length(es->rtable) > 1 || es->verbose, false);
-}
-
-void
-nr_fdw_scan_explain(ForeignScanState *node, ExplainState *es)
-{
-	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
-
-	if (plan->fdw_exprs != NIL)
-		ExplainPropertyText("Cache Lookup", lookup_text(node, es), es);
-	else
-		ExplainPropertyText("Cache Scan", "all entries", es);
-	if (es->analyze && node->fdw_state)
-		ExplainPropertyUInteger("Entries Visited", NULL, ((NrScan *) node->fdw_state)->entries, es);
+	return scan ? &scan->counts : NULL;
 }

@@ -21,10 +21,6 @@
 #include "executor/tuptable.h"
 #include "nodes/execnodes.h"
 
-#if PG_VERSION_NUM >= 160000
-#include "varatt.h"
-#endif
-
 /* ---- call sites (nr_site.c) ---- */
 
 /* True when the site knows this cache already and nothing has changed since. */
@@ -57,8 +53,12 @@ extern Oid	nr_arg_cache(FunctionCallInfo fcinfo);
 /* Actual type of an argument.  ERROR when the call site does not tell. */
 extern Oid	nr_arg_type(FunctionCallInfo fcinfo, int argno);
 
-/* A cache's name as one would write it in a call: 'fx', '"My cache"', 'app.fx'. */
+/*
+ * A cache's name as one would write it in a call: 'fx', '"My cache"', 'app.fx'.  For
+ * an OID that may not be one, "otherwise" when there is no such relation.
+ */
 extern char *nr_cache_literal(const NrCacheDef *def);
+extern char *nr_relation_literal(Oid relid, const char *otherwise);
 
 /* A context for what a site resolves, emptied: made in *context at the first call. */
 extern MemoryContext nr_site_context(FunctionCallInfo fcinfo, MemoryContext *context);
@@ -69,6 +69,13 @@ extern MemoryContext nr_site_context(FunctionCallInfo fcinfo, MemoryContext *con
  * datatype_mismatch, whose hint shows the call as it should be.
  */
 extern void nr_check_fallback(const NrCacheDef *def, Oid type, const char *function);
+
+/*
+ * The same for an argument that is more than a fallback; "what" it is, and an
+ * example of it.
+ */
+extern void nr_check_exact_type(const NrCacheDef *def, Oid type, const char *what,
+								const char *function, const char *example);
 
 /*
  * The cache nr_default for the short forms of the functions, which take and
@@ -101,12 +108,15 @@ typedef struct NrCoerce
 	FmgrInfo	input;
 	ExprState  *expr;			/* NR_COERCE_EXPR */
 	ExprContext *econtext;
+	const char *column;			/* names for errors' contexts */
+	const char *cache;
 } NrCoerce;
 
 /*
  * Find out how values of type "from" become "to" with "typmod", as an
  * assignment does it; "context" keeps what is needed.  "column" is for the
- * message.  ERROR datatype_mismatch (with a hint) when there is no way.
+ * messages: errors of the coercion itself say it as their context.  ERROR
+ * datatype_mismatch (with a hint) when there is no way.
  */
 extern void nr_coerce_init(NrCoerce *coerce, MemoryContext context, Oid from, Oid to,
 						   int32 typmod, const NrCacheDef *def, AttrNumber column);
@@ -126,20 +136,22 @@ nr_coerce(NrCoerce *coerce, Datum value, bool *isnull)
 /* ---- constraints (nr_constraint.c) ---- */
 
 /*
- * NOT NULL and CHECK constraints of a cache, and its bounds as a partition.
- * PostgreSQL does not enforce them on foreign tables; whoever writes into a
- * cache does.
+ * Generated columns of a cache, its NOT NULL and CHECK constraints, and its bounds
+ * as a partition.  PostgreSQL computes the former in the executor only and does not
+ * enforce the others on foreign tables; whoever writes into a cache does.
  */
 typedef struct NrCheckState NrCheckState;
 
-/* NULL when there is nothing to check; lives in "context", good for this definition only. */
+/* NULL when there is nothing to compute or check; lives in "context", good for this definition only. */
 extern NrCheckState *nr_check_begin(const NrCacheDef *def, MemoryContext context);
 
 /*
- * values/isnull indexed by attnum - 1.  ERROR not_null_violation,
- * check_violation.  Runs user code when there are CHECK constraints.
+ * values/isnull indexed by attnum - 1.  Generated columns are computed into them,
+ * whatever the caller has there; their data belongs to the state and is good until
+ * the next row.  ERROR not_null_violation, check_violation.  Runs user code when there
+ * are CHECK constraints or generated columns.
  */
-extern void nr_check_row(NrCheckState *state, const Datum *values, const bool *isnull);
+extern void nr_check_row(NrCheckState *state, Datum *values, bool *isnull);
 
 /* ---- codec without an allocation (nr_codec.c) ---- */
 
@@ -266,7 +278,7 @@ nr_fetch_byval(const char *data, int16 typlen)
 	}
 }
 
-/* ---- through the engine (nr_exec.c) ---- */
+/* ---- through the engine (nr_exec.c, nr_exec_write.c) ---- */
 
 /*
  * Whether who writes takes the writer's lock: what is pending has one writer, and so
@@ -307,9 +319,44 @@ extern void nr_exec_truncate(NrCache *cache);
 extern bool nr_exec_found_space(const NrCache *cache);
 
 /* ERROR for a write's status that is not NR_OK; "bytes" as the engine was given them. */
-extern void nr_exec_failed(const NrCache *cache, NrStatus status, size_t bytes) pg_attribute_noreturn();
+pg_noreturn extern void nr_exec_failed(const NrCache *cache, NrStatus status, size_t bytes);
 
 /* The same for NR_NO_SPACE when preparing a transaction's batch, which asks for the worst case. */
-extern void nr_exec_batch_full(const NrCache *cache) pg_attribute_noreturn();
+pg_noreturn extern void nr_exec_batch_full(const NrCache *cache);
+
+/* ---- operations with an answer (nr_exec_update.c): visibility immediate only ---- */
+
+/*
+ * Values are as nr_value_encode makes them.  Callers have called nr_require_writable.
+ *
+ * swap: put; false when there was no such key, else *old is the value before, in backend
+ * memory, good until the next call of any function here or of nr_exec_get.
+ *
+ * cas: put if the value is byte by byte the expected one (NULL: if there is no such key);
+ * true when it was.  ERROR program_limit_exceeded when both values are too large for
+ * one operation.
+ *
+ * add: "by" points to an int64, or a double; *sum gets the new value as it is stored.
+ * False: overflow, nothing was changed.
+ */
+extern bool nr_exec_swap(NrCache *cache, const NrKey *key, const char *value, uint32 value_bytes,
+						 const char **old, uint32 *old_bytes);
+extern bool nr_exec_cas(NrCache *cache, const NrKey *key, const char *expected, uint32 expected_bytes,
+						const char *value, uint32 value_bytes);
+extern bool nr_exec_add(NrCache *cache, const NrKey *key, DsHashNumber number, const void *by,
+						void *sum);
+
+/*
+ * For who reads, computes, and swaps if nobody was faster: after some lost races he
+ * takes the writer's lock of the cache until the race is over.  Errors give it up.
+ */
+typedef struct NrRace
+{
+	int			lost;
+	bool		queued;
+} NrRace;
+
+extern void nr_race_lost(NrRace *race, const NrCache *cache);
+extern void nr_race_over(NrRace *race, const NrCache *cache);
 
 #endif							/* NR_FN_H */

@@ -14,22 +14,13 @@ PG_FUNCTION_INFO_V1(nr_fn_publish);
 PG_FUNCTION_INFO_V1(nr_fn_try_publish);
 PG_FUNCTION_INFO_V1(nr_fn_pending);
 
-#define WRITE_ACL		(ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE)
-
-/* Whoever may write may publish: what to ask for is what of these the user has. */
-static AclMode
-publish_acl(Oid relid)
-{
-	bool		missing = false;
-	AclMode		has = pg_class_aclmask_ext(relid, GetUserId(), WRITE_ACL, ACLMASK_ALL, &missing);
-
-	return has != 0 ? has : WRITE_ACL;
-}
+/* Whoever may write may publish. */
+#define PUBLISH_ACL		(ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE | NR_ACL_ANY)
 
 static NrCache *
 open_manual(FunctionCallInfo fcinfo, const char *function, LOCKMODE lockmode, AclMode need)
 {
-	NrCache    *cache = nr_cache_open(PG_GETARG_OID(0), lockmode, need);
+	NrCache    *cache = nr_cache_open(nr_arg_cache(fcinfo), lockmode, need);
 	NrCacheDef *def = cache->def;
 
 	if (def->visibility == NR_VISIBLE_MANUAL)
@@ -62,7 +53,7 @@ nr_fn_publish(PG_FUNCTION_ARGS)
 
 	nr_require_shmem();
 	nr_require_writable("nr_publish()");
-	cache = open_manual(fcinfo, "nr_publish()", RowExclusiveLock, publish_acl(PG_GETARG_OID(0)));
+	cache = open_manual(fcinfo, "nr_publish()", RowExclusiveLock, PUBLISH_ACL);
 	(void) nr_writer_lock(cache->relid, false, true);
 	do
 	{
@@ -84,8 +75,7 @@ nr_fn_try_publish(PG_FUNCTION_ARGS)
 
 	nr_require_shmem();
 	nr_require_writable("nr_try_publish()");
-	cache = open_manual(fcinfo, "nr_try_publish()", RowExclusiveLock,
-						publish_acl(PG_GETARG_OID(0)));
+	cache = open_manual(fcinfo, "nr_try_publish()", RowExclusiveLock, PUBLISH_ACL);
 	if (!nr_writer_lock(cache->relid, false, false))
 		PG_RETURN_BOOL(false);
 	status = nr_publish_try(&cache->handle, &n);
@@ -101,6 +91,6 @@ nr_fn_pending(PG_FUNCTION_ARGS)
 	NrCache    *cache;
 
 	nr_require_shmem();
-	cache = open_manual(fcinfo, "nr_pending()", AccessShareLock, ACL_SELECT);
+	cache = open_manual(fcinfo, "nr_pending()", AccessShareLock, ACL_SELECT | NR_ACL_ANY);
 	PG_RETURN_INT64(nr_pending_count(&cache->handle));
 }

@@ -180,7 +180,7 @@ nr_default_get(PG_FUNCTION_ARGS)
 Datum
 nr_check(PG_FUNCTION_ARGS)
 {
-	NrCache    *cache = nr_cache_open(nr_arg_cache(fcinfo), AccessShareLock, ACL_SELECT);
+	NrCache    *cache = nr_cache_open(nr_arg_cache(fcinfo), AccessShareLock, ACL_SELECT | NR_ACL_ANY);
 	uint32		replica = 0;
 	const char *why = NULL;
 	NrStatus	status;

@@ -33,7 +33,7 @@ replicas_check(char **newval, void **extra, GucSource source)
 		GUC_check_errdetail("Give \"auto\" or a number from 1 to %d.", NR_GUC_REPLICAS_MAX);
 		return false;
 	}
-	*extra = malloc(sizeof(int));
+	*extra = guc_malloc(LOG, sizeof(int));
 	if (*extra == NULL)
 		return false;
 	*(int *) *extra = n;

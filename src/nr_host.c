@@ -21,6 +21,46 @@
 
 TimestampTz nr_host_patience_until = 0;
 
+/* By NrWaitReason: as nr_tokens calls it, and as pg_stat_activity does from PostgreSQL 17 on. */
+static const struct
+{
+	const char *name;
+	const char *event;
+}			waits[] = {
+	[NR_WAIT_NONE] = {NULL, NULL},
+	[NR_WAIT_RESPONSE] = {"response", "NrCacheResponse"},
+	[NR_WAIT_COMBINER] = {"combiner", "NrCacheCombiner"},
+	[NR_WAIT_WRITER] = {"writer", "NrCacheWriter"},
+	[NR_WAIT_CATCH_UP] = {"catch up", "NrCacheCatchUp"},
+	[NR_WAIT_READERS] = {"readers", "NrCacheReaders"},
+	[NR_WAIT_LOG_SPACE] = {"log space", "NrCacheLogSpace"},
+};
+
+static uint32 wait_events[lengthof(waits)];
+
+const char *
+nr_wait_name(NrWaitReason why)
+{
+	return why < lengthof(waits) ? waits[why].name : NULL;
+}
+
+/*
+ * In the postmaster, so that every process has them: to register one takes locks
+ * and may fail, for which a wait is no place.
+ */
+void
+nr_host_name_waits(void)
+{
+	for (int why = 0; why < lengthof(waits); why++)
+	{
+		wait_events[why] = PG_WAIT_EXTENSION;
+#if PG_VERSION_NUM >= 170000
+		if (waits[why].event != NULL)
+			wait_events[why] = WaitEventExtensionNew(waits[why].event);
+#endif
+	}
+}
+
 static inline bool
 interrupt_to_serve(void)
 {
@@ -56,7 +96,7 @@ host_wait(NrSession *session, NrWaitReason why, long timeout_us, bool cancellabl
 	ms = timeout_ms(timeout_us, cancellable);
 	if (ms >= 0)
 		events |= WL_TIMEOUT;
-	rc = WaitLatch(MyLatch, events, ms, PG_WAIT_EXTENSION);
+	rc = WaitLatch(MyLatch, events, ms, wait_events[why]);
 	ResetLatch(MyLatch);
 
 	if (rc & WL_POSTMASTER_DEATH)

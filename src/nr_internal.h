@@ -5,7 +5,7 @@
  *
  * SHARED MEMORY is one ShmemInitStruct request:
  *
- *	 NrShared | registry entries | latch owners | control block | region 0 | region 1 | ...
+ *	 NrShared | registry entries | latch owners | bases of counters | control block | region 0 | ...
  *
  * The blocks from the control block on are aligned to the larger of the extent
  * size and 2 MB, for which the request has room to spare, so that a region can
@@ -50,6 +50,9 @@ typedef struct NrRegEntry
 	uint64		seed;
 	NrScheme	scheme;			/* part of the layout; here for the views, which */
 	NrVisibility visibility;	/* cannot read other databases' catalogs */
+	TransactionId xact;			/* private to this transaction, which changed the layout; or invalid */
+	TransactionId layout_xid;	/* with the former: the (sub)transaction of it that did */
+	TimestampTz stats_reset;	/* by nr_stat_reset(); 0: never */
 } NrRegEntry;
 
 /* Replicas of its group. */
@@ -62,6 +65,7 @@ typedef struct NrShared
 {
 	uint64		magic;
 	uint64		last_generation;	/* registry lock, exclusive */
+	pg_atomic_uint64 swept;		/* states that sweeps have freed; counts up under the registry lock */
 	uint32		nentries;
 	int			nnodes;			/* NUMA nodes with processors and memory for us */
 	int			node[NR_GUC_REPLICAS_MAX];	/* node of replica i: node[i % nnodes] */
@@ -73,6 +77,18 @@ extern LWLock *nr_registry_lock;
 
 /* PGPROC number of each session's owner: whose latch to set. */
 extern pg_atomic_uint32 *nr_latch_owner;
+
+/* What an entry's counters were at its stats_reset; under the registry lock. */
+typedef struct NrStatBase
+{
+	NrGroupInfo group;
+	NrReplicaInfo replicas[FLEXIBLE_ARRAY_MEMBER];
+} NrStatBase;
+
+#define nr_stat_base_bytes(nreplicas) \
+	(offsetof(NrStatBase, replicas) + (Size) (nreplicas) * sizeof(NrReplicaInfo))
+
+extern char *nr_stat_bases;		/* one for each entry */
 
 /* Install the shared memory hooks; from _PG_init while libraries are preloaded. */
 extern void nr_shmem_install(void);
@@ -96,6 +112,12 @@ extern const NrHost nr_host;
  */
 extern TimestampTz nr_host_patience_until;
 
+/* Register names for what the engine waits for, where the server can show them (17 and later). */
+extern void nr_host_name_waits(void);
+
+/* What "why" is called in the views; NULL for NR_WAIT_NONE. */
+extern const char *nr_wait_name(NrWaitReason why);
+
 /* ---- options (nr_options.c) ---- */
 
 typedef struct NrTableOptions
@@ -104,15 +126,11 @@ typedef struct NrTableOptions
 	NrVisibility visibility;
 	int			copies;			/* in each replica: 1 or 2 */
 	int			memory_kb;		/* 0 = not given */
-	int			log_size_kb;	/* 0 = not given */
+	int			log_size_kb;
 } NrTableOptions;
 
 /* Options of a foreign table, already validated; defaults for what is not given. */
 extern void nr_table_options(List *options, NrTableOptions *out);
-
-/* The options' values. */
-extern const char *nr_scheme_name(NrScheme scheme);
-extern const char *nr_visibility_name(NrVisibility visibility);
 
 /* Whether a column's options say that it is the key. */
 extern bool nr_column_is_key(List *options);
@@ -131,6 +149,19 @@ extern void nr_key_type(NrCacheDef *def, Form_pg_attribute att);
  */
 extern uint64 nr_layout_fingerprint(Relation rel, TransactionId *own_xid);
 
+/* What a change of definition is compared by. */
+typedef struct NrLayout
+{
+	uint64		fingerprint;
+	AttrNumber	key;			/* 0: none is left */
+	int			keys_marked;	/* by option "key" */
+	NrTableOptions options;
+	TupleDesc	desc;			/* copy */
+} NrLayout;
+
+/* In the current memory context; never ERRORs for what the columns are. */
+extern void nr_layout_read(Relation rel, NrLayout *layout);
+
 /* ---- registry (nr_registry.c) ---- */
 
 typedef struct NrRegRef
@@ -145,10 +176,11 @@ extern bool nr_registry_find(Oid relid, uint64 fingerprint, NrRegRef *ref);
 
 /*
  * Find or make it.  "committed": everybody else sees this layout too, and we
- * hold a lock on the relation, so states of other layouts are freed.  *made:
- * it was not there before.  NR_NO_GROUP, NR_NO_SPACE, NR_BAD_CONFIG.
+ * hold a lock on the relation, so states of other layouts are freed.  Otherwise
+ * the state is private to this transaction, until nr_registry_settle says what
+ * becomes of it.  NR_NO_GROUP, NR_NO_SPACE, NR_BAD_CONFIG.
  */
-extern NrStatus nr_registry_make(const NrCacheDef *def, bool committed, NrRegRef *ref, bool *made);
+extern NrStatus nr_registry_make(const NrCacheDef *def, bool committed, NrRegRef *ref);
 
 /*
  * True when the state that was found earlier is still the same one.  The caller
@@ -162,12 +194,20 @@ extern bool nr_registry_has(Oid relid);
 /* Free states of a relation of this database, all but one layout.  Cannot fail. */
 extern void nr_registry_free_relation(Oid relid, bool keep_one, uint64 keep_fingerprint);
 
-/* Free one state, if it is still there.  Cannot fail. */
-extern void nr_registry_free_ref(const NrRegRef *ref);
+/*
+ * Free those of the private states of this transaction, and of its parallel workers,
+ * for which "gone" says so; with NULL all of them are everybody's from now on.
+ * "gone" is called under the registry lock.  Cannot fail.
+ */
+extern void nr_registry_settle(bool (*gone) (Oid relid, TransactionId layout_xid));
+
+/* Free all states of a database that nobody is in.  Cannot fail. */
+extern void nr_registry_free_database(Oid dboid);
 
 /*
  * A copy of entry i; false when it is free.  For views and the sweep.  With
- * "group" (may be NULL) also what the engine knows of it and of its replicas.
+ * "group" (may be NULL) also what the engine knows of it and of its replicas,
+ * counters since stats_reset.
  */
 extern bool nr_registry_read(uint32 i, NrRegEntry *entry, NrGroupInfo *group,
 							 NrReplicaInfo *replicas);
@@ -177,6 +217,19 @@ extern bool nr_registry_mark(uint32 i, uint64 generation);
 
 /* Sweep, second half: free it if nobody has taken the mark away.  Cannot fail. */
 extern bool nr_registry_free_marked(uint32 i, uint64 generation);
+
+/* ---- counters (nr_fn_stat.c) ---- */
+
+/* Take from the counters what they were at the entry's stats_reset.  The caller holds the registry lock. */
+extern void nr_stat_since_reset(uint32 i, NrGroupInfo *group, NrReplicaInfo *replicas);
+
+/* ---- numbers (nr_views.c) ---- */
+
+/*
+ * Ask the structure of a state; the caller holds a lock on its relation.  False when
+ * it does not answer in a moment, since somebody holds it locked or stopped.
+ */
+extern bool nr_state_stat(const NrRegRef *ref, Oid relid, DsHashStat *stat);
 
 /* ---- lifetime (nr_lifetime.c) ---- */
 
@@ -213,17 +266,20 @@ extern void nr_entry_detach(NrCacheEntry *entry);
  */
 extern void nr_lifetime_touch(Oid relid);
 
-/*
- * Remember a state made under a layout that goes away if (sub)transaction
- * layout_xid aborts.  Cannot fail after nr_lifetime_reserve().
- */
-extern void nr_lifetime_reserve(void);
-extern void nr_lifetime_made(Oid relid, TransactionId layout_xid, const NrRegRef *ref);
+/* The same of a relation, or of a database, that is being dropped. */
+extern void nr_lifetime_drop(Oid relid);
+extern void nr_lifetime_drop_database(Oid dboid);
+
+/* Whether this transaction holds AccessExclusiveLock, as who changes a layout does. */
+extern bool nr_locked_exclusively(Oid relid);
 
 /* ---- sweep (nr_sweep.c) ---- */
 
 /* nr_sweep(), once in the life of this backend: for orphans that nobody missed so far. */
 extern void nr_sweep_once(void);
+
+/* Whether this transaction has opened a cache. */
+extern bool nr_lifetime_in_use(void);
 
 /* Bring this backend's hit and miss counts into shared memory. */
 extern void nr_lifetime_flush_counters(void);
@@ -276,6 +332,21 @@ extern void nr_ddl_init(void);
 
 /* Forget what was to be checked; at the end of a transaction. */
 extern void nr_ddl_forget(void);
+
+/*
+ * A statement has made "after" of "before" (nr_ddl_change.c).  NOTICE when that
+ * empties a cache which has entries or something pending; ERROR object_in_use when
+ * this transaction has written to it.
+ */
+extern void nr_ddl_changed(Relation rel, const NrLayout *before, const NrLayout *after);
+
+/*
+ * The key column has been dropped, and no column is marked in its stead:
+ * ERROR invalid_table_definition, or with "cascaded" a WARNING, since whoever
+ * drops a type need not know of the cache.
+ */
+extern void nr_ddl_check_key(Relation rel, const NrLayout *before, const NrLayout *after,
+							 bool cascaded);
 
 /*
  * A column of some relation is being altered (nr_ddl_type.c): ERROR when its

@@ -9,13 +9,17 @@
  *
  * DROP, ALTER and ROLLBACK.  While a transaction runs, nothing is freed but what
  * was made under a layout that a ROLLBACK TO takes away.  It remembers the
- * relations whose right layout it may change (dropped, altered, opened under an
- * uncommitted layout) and, at PRE_COMMIT, where catalogs can still be read and
- * errors are allowed, looks up what became of each.  COMMIT then frees the
- * states of all other layouts, and ABORT those that were made under layouts
+ * relations whose right layout it may change (created, altered, dropped, opened
+ * under an uncommitted layout) and, at PRE_COMMIT, where catalogs can still be
+ * read and errors are allowed, looks up what became of each.  COMMIT then frees
+ * the states of all other layouts, and ABORT those that were made under layouts
  * which nobody else will ever see; all under the AccessExclusiveLock that DDL
- * holds until after that.  Where that lock is gone already (PREPARE TRANSACTION)
- * it is left to whoever opens the relation next, or to the sweep.
+ * holds until after that.
+ *
+ * PREPARE TRANSACTION is the last that a transaction hears of itself, so states
+ * under its own layouts go before it: were it rolled back, another ALTER to the same
+ * layout would find what they hold.  What COMMIT PREPARED makes superfluous is
+ * left to whoever opens the relation next, or to the sweep.
  *
  * STAGED WRITES (nr_stage.c, nr_commit.c) are prepared last at PRE_COMMIT, and
  * appended or dropped before any state is freed.
@@ -40,17 +44,9 @@
 typedef struct NrTouched
 {
 	Oid			relid;
-	bool		exists;			/* settled at PRE_COMMIT: */
+	bool		exists;			/* settled at PRE_COMMIT, or dropped after that: */
 	uint64		fingerprint;
 } NrTouched;
-
-/* A state made under an uncommitted layout. */
-typedef struct NrMade
-{
-	Oid			relid;
-	TransactionId layout_xid;
-	NrRegRef	ref;
-} NrMade;
 
 uint64		nr_epoch = 1;		/* 0 means "never" at a call site */
 
@@ -62,9 +58,8 @@ static bool some_invalid = false;
 static NrTouched *touched = NULL;
 static int	ntouched = 0;
 static int	touched_room = 0;
-static NrMade *made = NULL;
-static int	nmade = 0;
-static int	made_room = 0;
+
+static Oid	dropped_database = InvalidOid;
 
 /* ---- entries ---- */
 
@@ -135,7 +130,7 @@ lock_for_transaction(Oid relid, LOCKMODE lockmode)
 	PG_TRY();
 	{
 		CurrentResourceOwner = TopTransactionResourceOwner;
-		result = LockAcquireExtended(&tag, lockmode, false, false, true, &locallock);
+		result = nr_lock_acquire(&tag, lockmode, &locallock);
 	}
 	PG_FINALLY();
 	{
@@ -178,57 +173,54 @@ nr_entry_unlock(NrCacheEntry *entry)
 
 /* ---- what this transaction may change ---- */
 
-/* Room for one more element of an array in TopTransactionContext. */
-static void *
-make_room(void *array, int n, int *room, Size element)
+static NrTouched *
+touch(Oid relid)
 {
-	if (array == NULL)
+	for (int i = 0; i < ntouched; i++)
+		if (touched[i].relid == relid)
+			return &touched[i];
+	if (touched == NULL)
 	{
-		*room = 8;
-		return MemoryContextAlloc(TopTransactionContext, *room * element);
+		touched_room = 8;
+		touched = MemoryContextAlloc(TopTransactionContext, touched_room * sizeof(NrTouched));
 	}
-	if (n == *room)
+	else if (ntouched == touched_room)
 	{
-		array = repalloc_huge(array, 2 * *room * element);
-		*room *= 2;
+		touched = repalloc_huge(touched, 2 * touched_room * sizeof(NrTouched));
+		touched_room *= 2;
 	}
-	return array;
+	memset(&touched[ntouched], 0, sizeof(NrTouched));
+	touched[ntouched].relid = relid;
+	return &touched[ntouched++];
 }
 
 void
 nr_lifetime_touch(Oid relid)
 {
-	for (int i = 0; i < ntouched; i++)
-		if (touched[i].relid == relid)
-			return;
-	touched = make_room(touched, ntouched, &touched_room, sizeof(NrTouched));
-	memset(&touched[ntouched], 0, sizeof(NrTouched));
-	touched[ntouched++].relid = relid;
+	(void) touch(relid);
 }
 
+/* ON COMMIT DROP comes after PRE_COMMIT, where the relation was still there. */
 void
-nr_lifetime_reserve(void)
+nr_lifetime_drop(Oid relid)
 {
-	made = make_room(made, nmade, &made_room, sizeof(NrMade));
+	touch(relid)->exists = false;
 }
 
+/* The hook is called before DROP DATABASE has checked whether it can be done, but its errors cannot be caught. */
 void
-nr_lifetime_made(Oid relid, TransactionId layout_xid, const NrRegRef *ref)
+nr_lifetime_drop_database(Oid dboid)
 {
-	Assert(nmade < made_room);
-	made[nmade].relid = relid;
-	made[nmade].layout_xid = layout_xid;
-	made[nmade++].ref = *ref;
+	dropped_database = dboid;
 }
 
-/* Whether we still hold the lock of our own DDL. */
-static bool
-locked_exclusively(Oid relid)
+bool
+nr_locked_exclusively(Oid relid)
 {
 	LOCKTAG		tag;
 
 	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
-	return LockHeldByMe(&tag, AccessExclusiveLock);
+	return nr_lock_held(&tag, AccessExclusiveLock);
 }
 
 /* PRE_COMMIT: what became of each?  May ERROR. */
@@ -239,7 +231,7 @@ settle_touched(void)
 	{
 		Relation	rel;
 
-		if (!locked_exclusively(touched[i].relid) || !nr_is_cache(touched[i].relid))
+		if (!nr_locked_exclusively(touched[i].relid) || !nr_is_cache(touched[i].relid))
 			continue;
 		rel = RelationIdGetRelation(touched[i].relid);
 		if (!RelationIsValid(rel))
@@ -251,6 +243,12 @@ settle_touched(void)
 }
 
 /* ---- end of transaction ---- */
+
+bool
+nr_lifetime_in_use(void)
+{
+	return !dlist_is_empty(&in_use);
+}
 
 void
 nr_lifetime_flush_counters(void)
@@ -313,8 +311,7 @@ end_transaction(void)
 	nr_stage_forget();
 	touched = NULL;
 	ntouched = touched_room = 0;
-	made = NULL;
-	nmade = made_room = 0;
+	dropped_database = InvalidOid;
 
 	dlist_foreach_modify(iter, &in_use)
 	{
@@ -337,9 +334,28 @@ commit(void)
 	nr_commit_append();
 	nr_lifetime_flush_counters();
 	for (int i = 0; i < ntouched; i++)
-		if (locked_exclusively(touched[i].relid))
+		if (nr_locked_exclusively(touched[i].relid))
 			nr_registry_free_relation(touched[i].relid, touched[i].exists, touched[i].fingerprint);
+	if (ntouched > 0)
+		nr_registry_settle(NULL);
+	/* which nobody is in, nor can enter before we are done */
+	if (OidIsValid(dropped_database))
+		nr_registry_free_database(dropped_database);
 	end_transaction();
+}
+
+/* Without the lock of our DDL, the layout may be everybody's. */
+static bool
+layout_is_ours(Oid relid, TransactionId layout_xid)
+{
+	return nr_locked_exclusively(relid);
+}
+
+/* It went away with the subtransaction that made it. */
+static bool
+layout_is_gone(Oid relid, TransactionId layout_xid)
+{
+	return layout_is_ours(relid, layout_xid) && !TransactionIdIsCurrentTransactionId(layout_xid);
 }
 
 static void
@@ -347,10 +363,26 @@ rollback(void)
 {
 	nr_commit_drop();
 	nr_lifetime_flush_counters();
-	for (int i = 0; i < nmade; i++)
-		if (locked_exclusively(made[i].relid))
-			nr_registry_free_ref(&made[i].ref);
+	if (ntouched > 0)
+	{
+		nr_registry_settle(layout_is_ours);
+		nr_registry_settle(NULL);
+	}
 	end_transaction();
+}
+
+/* Whatever comes after this may still be an error. */
+static void
+before_prepare(void)
+{
+	nr_commit_refuse_prepare();
+	nr_lifetime_flush_counters();
+	if (ntouched > 0)
+	{
+		nr_epoch++;
+		nr_registry_settle(layout_is_ours);
+		nr_registry_settle(NULL);
+	}
 }
 
 /* Locks are still held at every one of these events but PREPARE. */
@@ -367,8 +399,7 @@ xact_callback(XactEvent event, void *arg)
 			nr_commit_prepare();
 			break;
 		case XACT_EVENT_PRE_PREPARE:
-			nr_commit_refuse_prepare();
-			nr_lifetime_flush_counters();
+			before_prepare();
 			break;
 		case XACT_EVENT_COMMIT:
 			commit();
@@ -399,22 +430,14 @@ xact_callback(XactEvent event, void *arg)
 static void
 subxact_callback(SubXactEvent event, SubTransactionId mySubid, SubTransactionId parentSubid, void *arg)
 {
-	int			kept = 0;
-
 	if (event == SUBXACT_EVENT_COMMIT_SUB)
 		nr_stage_end_level(true);
 	if (event != SUBXACT_EVENT_ABORT_SUB)
 		return;
 	nr_stage_end_level(false);
 	nr_epoch++;
-	for (int i = 0; i < nmade; i++)
-	{
-		if (TransactionIdIsCurrentTransactionId(made[i].layout_xid))
-			made[kept++] = made[i];
-		else if (locked_exclusively(made[i].relid))
-			nr_registry_free_ref(&made[i].ref);
-	}
-	nmade = kept;
+	if (ntouched > 0)
+		nr_registry_settle(layout_is_gone);
 }
 
 /* ---- invalidation ---- */

@@ -10,6 +10,7 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/parallel.h"
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/transam.h"
@@ -29,6 +30,7 @@
 
 #define EXTENSION_NAME	"nr_cache"
 #define OPEN_TRIES		16		/* invalidations may arrive while we look; see open_definition */
+#define SWEEP_TRIES		4		/* what a sweep frees, others may take */
 
 static Oid	our_fdw = InvalidOid;
 static Oid	default_relid = InvalidOid;
@@ -68,6 +70,7 @@ nr_is_cache(Oid relid)
 {
 	HeapTuple	tuple;
 	Oid			server;
+	ForeignServer *foreign_server;
 
 	if (get_rel_relkind(relid) != RELKIND_FOREIGN_TABLE)
 		return false;
@@ -77,7 +80,8 @@ nr_is_cache(Oid relid)
 		return false;
 	server = ((Form_pg_foreign_table) GETSTRUCT(tuple))->ftserver;
 	ReleaseSysCache(tuple);
-	return is_our_fdw(GetForeignServer(server)->fdwid);
+	foreign_server = GetForeignServerExtended(server, FSV_MISSING_OK);	/* dropped meanwhile? */
+	return foreign_server != NULL && is_our_fdw(foreign_server->fdwid);
 }
 
 /* ---- nr_default ---- */
@@ -156,7 +160,7 @@ check_kind(Oid relid)
 static void
 check_privileges(Oid relid, AclMode need)
 {
-	if (need != 0 && pg_class_aclmask(relid, GetUserId(), need, ACLMASK_ALL) != need)
+	if (need != 0 && !nr_acl_allows(relid, GetUserId(), need))
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_TABLE, get_rel_name(relid));
 }
 
@@ -224,13 +228,25 @@ report_no_state(const NrCacheDef *def, NrStatus status)
 	elog(ERROR, "could not set up cache \"%s\": status %d", def->relname, (int) status);
 }
 
-/* Find or make the shared state; when there is no room, free orphans and try once more. */
+/*
+ * May others have the same layout?  Not while it is our own transaction's, which
+ * then holds AccessExclusiveLock: without that, what we changed is something else
+ * in the same rows, such as a statistics target.  A worker's leader has the lock.
+ */
+static bool
+layout_is_committed(const NrCacheDef *def)
+{
+	return !TransactionIdIsValid(def->layout_xid) ||
+		(!IsParallelWorker() && !nr_locked_exclusively(def->relid));
+}
+
+/* Find or make the shared state; when there is no room, free orphans and try again. */
 static void
 find_state(const NrCacheDef *def, NrRegRef *ref)
 {
-	bool		committed = !TransactionIdIsValid(def->layout_xid);
+	bool		committed = layout_is_committed(def);
+	int			freed = 1;
 	NrStatus	status;
-	bool		made;
 
 	if (!committed)
 		nr_lifetime_touch(def->relid);
@@ -238,14 +254,15 @@ find_state(const NrCacheDef *def, NrRegRef *ref)
 		return;
 
 	nr_sweep_once();
-	nr_lifetime_reserve();
-	status = nr_registry_make(def, committed, ref, &made);
-	if ((status == NR_NO_GROUP || status == NR_NO_SPACE) && nr_sweep() > 0)
-		status = nr_registry_make(def, committed, ref, &made);
+	status = nr_registry_make(def, committed, ref);
+	for (int i = 0; i < SWEEP_TRIES && freed > 0 && (status == NR_NO_GROUP || status == NR_NO_SPACE); i++)
+	{
+		/* once more even if that freed nothing: somebody's DROP may have */
+		freed = nr_sweep();
+		status = nr_registry_make(def, committed, ref);
+	}
 	if (status != NR_OK)
 		report_no_state(def, status);
-	if (made && !committed)
-		nr_lifetime_made(def->relid, def->layout_xid, ref);
 }
 
 static void

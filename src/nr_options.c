@@ -51,6 +51,19 @@ static const NrOption nr_options[] = {
 static const char *const scheme_names[] = {"nr", "left_right"};
 static const char *const visibility_names[] = {"commit", "immediate", "manual"};
 
+/* Those that can be given, for hints. */
+static const char *
+option_names(Oid catalog)
+{
+	StringInfoData names;
+
+	initStringInfo(&names);
+	for (int i = 0; i < lengthof(nr_options); i++)
+		if (nr_options[i].catalog == catalog && nr_options[i].check != check_reserved)
+			appendStringInfo(&names, "%s%s", names.len > 0 ? ", " : "", nr_options[i].name);
+	return names.data;
+}
+
 /* ---- values ---- */
 
 static void
@@ -121,13 +134,16 @@ check_reserved(DefElem *def)
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg("option \"%s\" is not supported yet", def->defname),
-			 errhint("Leave it out.")));
+			 errhint("Leave it out. Options of a cache are: %s.", option_names(ForeignTableRelationId))));
 }
 
 static void
 check_key(DefElem *def)
 {
-	(void) defGetBoolean(def);
+	bool		value;
+
+	if (!parse_bool(defGetString(def), &value))
+		value_invalid(def, "true, false");
 }
 
 /* What the options of a table say together; each by itself is right. */
@@ -161,18 +177,15 @@ check_together(List *options)
 static void
 unknown_option(const char *name, Oid catalog)
 {
-	StringInfoData valid;
+	const char *valid = option_names(catalog);
 
-	initStringInfo(&valid);
-	for (int i = 0; i < lengthof(nr_options); i++)
-		if (nr_options[i].catalog == catalog && nr_options[i].check != check_reserved)
-			appendStringInfo(&valid, "%s%s", valid.len > 0 ? ", " : "", nr_options[i].name);
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
 			 errmsg("invalid option \"%s\"", name),
-			 valid.len > 0
-			 ? errhint("Valid options in this context are: %s.", valid.data)
-			 : errhint("There are no valid options in this context.")));
+			 valid[0] != '\0'
+			 ? errhint("Valid options in this context are: %s.", valid)
+			 : errhint("There are no valid options in this context. Options of a cache are: %s; of its key column: %s.",
+					   option_names(ForeignTableRelationId), option_names(AttributeRelationId))));
 }
 
 PG_FUNCTION_INFO_V1(nr_cache_fdw_validator);
@@ -229,6 +242,8 @@ nr_table_options(List *options, NrTableOptions *out)
 	}
 	if (out->scheme == NR_SCHEME_LEFT_RIGHT)
 		out->copies = 2;
+	if (out->log_size_kb == 0)
+		out->log_size_kb = nr_guc_log_size_kb;
 }
 
 const char *
@@ -246,6 +261,7 @@ nr_visibility_name(NrVisibility visibility)
 bool
 nr_column_is_key(List *options)
 {
+	bool		is_key = false;
 	ListCell   *lc;
 
 	foreach(lc, options)
@@ -253,7 +269,7 @@ nr_column_is_key(List *options)
 		DefElem    *def = lfirst_node(DefElem, lc);
 
 		if (strcmp(def->defname, "key") == 0)
-			return defGetBoolean(def);
+			(void) parse_bool(defGetString(def), &is_key);
 	}
-	return false;
+	return is_key;
 }

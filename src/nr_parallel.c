@@ -12,10 +12,15 @@
  * portal may be bound, wait while others write, and then be executed.  What is
  * staged while a plan runs is none of its workers' concern: writes are refused
  * for as long as workers may be about.
+ *
+ * The same hook looks for invalidations once a transaction has used a cache: a
+ * statement that names a table learns of a REVOKE when it opens it, one that only
+ * calls functions would not before the next transaction.
  */
 #include "nr_internal.h"
 
 #include "executor/executor.h"
+#include "utils/inval.h"
 
 #include "nr_stage.h"
 
@@ -66,6 +71,8 @@ run_alone(RUN_PARAMETERS)
 static void
 parallel_executor_run(RUN_PARAMETERS)
 {
+	if (nr_lifetime_in_use())
+		AcceptInvalidationMessages();
 	if (unlikely(query->plannedstmt->parallelModeNeeded) && nr_stage_any())
 		run_alone(RUN_ARGUMENTS);
 	else

@@ -6,7 +6,8 @@
  * the transaction ends, so whoever frees one must know that nobody does:
  *
  *	 - a transaction that dropped the relation, or changed its layout, holds
- *	   AccessExclusiveLock while it frees the old states at its commit;
+ *	   AccessExclusiveLock while it frees the old states at its commit, or at its
+ *	   end those that it made under a layout that nobody else will ever see;
  *	 - whoever makes the state of a committed layout under a lock of its own
  *	   frees those of other layouts: their users held locks that had to go
  *	   before the layout could change;
@@ -20,6 +21,9 @@
  * Lookups are scans: each backend keeps what it found and only confirms it.
  */
 #include "nr_internal.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
 
 static inline bool
 entry_is(const NrRegEntry *entry, Oid relid)
@@ -56,6 +60,9 @@ find_locked(Oid relid, uint64 fingerprint, NrRegRef *ref)
 		state = pg_atomic_read_u64(&entry->state);
 		if (state == 0 || !entry_claim(entry, state >> 1))
 			continue;
+		/* whoever else finds it shows that it is not private; all who are here would store the same */
+		if (entry->xact != InvalidTransactionId && entry->xact != GetTopTransactionIdIfAny())
+			entry->xact = InvalidTransactionId;
 		ref->group = i;
 		ref->generation = state >> 1;
 		ref->seed = entry->seed;
@@ -73,6 +80,8 @@ free_locked(uint32 i)
 	pg_atomic_write_u64(&entry->state, 0);
 	entry->dboid = InvalidOid;
 	entry->relid = InvalidOid;
+	entry->xact = InvalidTransactionId;
+	entry->layout_xid = InvalidTransactionId;
 	nr_group_destroy(&nr_engine, i, &ds_hash_dispatch);
 }
 
@@ -113,7 +122,7 @@ log_slots(uint32 log_bytes)
 }
 
 static NrStatus
-make_locked(const NrCacheDef *def, uint64 seed, NrRegRef *ref)
+make_locked(const NrCacheDef *def, bool committed, uint64 seed, NrRegRef *ref)
 {
 	NrGroupConfig config;
 	DsHashArg	arg = {.seed = seed,.line_bytes = def->line_bytes};
@@ -147,6 +156,9 @@ make_locked(const NrCacheDef *def, uint64 seed, NrRegRef *ref)
 	entry->seed = seed;
 	entry->scheme = def->scheme;
 	entry->visibility = def->visibility;
+	entry->xact = committed ? InvalidTransactionId : GetTopTransactionIdIfAny();
+	entry->layout_xid = committed ? InvalidTransactionId : def->layout_xid;
+	entry->stats_reset = 0;
 	ref->group = i;
 	ref->generation = ++nr_shared->last_generation;
 	ref->seed = seed;
@@ -155,12 +167,11 @@ make_locked(const NrCacheDef *def, uint64 seed, NrRegRef *ref)
 }
 
 NrStatus
-nr_registry_make(const NrCacheDef *def, bool committed, NrRegRef *ref, bool *made)
+nr_registry_make(const NrCacheDef *def, bool committed, NrRegRef *ref)
 {
 	NrStatus	status = NR_OK;
 	uint64		seed;
 
-	*made = false;
 	if (!pg_strong_random(&seed, sizeof(seed)))
 		elog(ERROR, "could not generate a random hash seed");
 
@@ -169,8 +180,7 @@ nr_registry_make(const NrCacheDef *def, bool committed, NrRegRef *ref, bool *mad
 	{
 		if (committed)
 			free_relation_locked(def->relid, false, 0);
-		status = make_locked(def, seed, ref);
-		*made = status == NR_OK;
+		status = make_locked(def, committed, seed, ref);
 	}
 	LWLockRelease(nr_registry_lock);
 	return status;
@@ -203,11 +213,34 @@ nr_registry_free_relation(Oid relid, bool keep_one, uint64 keep_fingerprint)
 }
 
 void
-nr_registry_free_ref(const NrRegRef *ref)
+nr_registry_settle(bool (*gone) (Oid relid, TransactionId layout_xid))
+{
+	TransactionId xact = GetTopTransactionIdIfAny();
+
+	if (!TransactionIdIsValid(xact))
+		return;
+	LWLockAcquire(nr_registry_lock, LW_EXCLUSIVE);
+	for (uint32 i = 0; i < nr_shared->nentries; i++)
+	{
+		NrRegEntry *entry = &nr_shared->entries[i];
+
+		if (entry->xact != xact)
+			continue;
+		if (gone == NULL)
+			entry->xact = InvalidTransactionId;
+		else if (gone(entry->relid, entry->layout_xid))
+			free_locked(i);
+	}
+	LWLockRelease(nr_registry_lock);
+}
+
+void
+nr_registry_free_database(Oid dboid)
 {
 	LWLockAcquire(nr_registry_lock, LW_EXCLUSIVE);
-	if (pg_atomic_read_u64(&nr_shared->entries[ref->group].state) >> 1 == ref->generation)
-		free_locked(ref->group);
+	for (uint32 i = 0; i < nr_shared->nentries; i++)
+		if (nr_shared->entries[i].dboid == dboid)
+			free_locked(i);
 	LWLockRelease(nr_registry_lock);
 }
 
@@ -226,6 +259,7 @@ nr_registry_read(uint32 i, NrRegEntry *entry, NrGroupInfo *group, NrReplicaInfo 
 	entry->seed = from->seed;
 	entry->scheme = from->scheme;
 	entry->visibility = from->visibility;
+	entry->stats_reset = from->stats_reset;
 
 	/* the lock keeps the group from being dropped and made anew meanwhile */
 	if (state != 0 && group != NULL)
@@ -233,6 +267,7 @@ nr_registry_read(uint32 i, NrRegEntry *entry, NrGroupInfo *group, NrReplicaInfo 
 		nr_group_info(&nr_engine, i, group);
 		for (uint32 r = 0; r < nr_entry_replicas(entry); r++)
 			nr_replica_info(&nr_engine, i, r, &replicas[r]);
+		nr_stat_since_reset(i, group, replicas);
 	}
 	LWLockRelease(nr_registry_lock);
 	return state != 0;
@@ -259,7 +294,10 @@ nr_registry_free_marked(uint32 i, uint64 generation)
 	LWLockAcquire(nr_registry_lock, LW_EXCLUSIVE);
 	freed = pg_atomic_compare_exchange_u64(&nr_shared->entries[i].state, &state, 0);
 	if (freed)
+	{
 		free_locked(i);
+		pg_atomic_fetch_add_u64(&nr_shared->swept, 1);
+	}
 	LWLockRelease(nr_registry_lock);
 	return freed;
 }

@@ -38,6 +38,7 @@ NrEngine	nr_engine;
 NrShared   *nr_shared = NULL;
 LWLock	   *nr_registry_lock = NULL;
 pg_atomic_uint32 *nr_latch_owner = NULL;
+char	   *nr_stat_bases = NULL;
 
 /* Made in the postmaster, inherited by every process. */
 static NrGeometry geometry;
@@ -121,7 +122,7 @@ nr_home_replica(void)
 	if (replicas <= nodes)
 		return node % replicas;
 	here = (replicas - node + nodes - 1) / nodes;
-	return node + nodes * (MyProc->pgprocno % here);
+	return node + nodes * (MyProcNumber % here);
 }
 
 /* ---- sizes ---- */
@@ -204,9 +205,15 @@ latch_owner_offset(const NrGeometry *geo)
 }
 
 static Size
+stat_base_offset(const NrGeometry *geo)
+{
+	return MAXALIGN(latch_owner_offset(geo) + (Size) geo->sessions * sizeof(pg_atomic_uint32));
+}
+
+static Size
 head_bytes(const NrGeometry *geo)
 {
-	return latch_owner_offset(geo) + (Size) geo->sessions * sizeof(pg_atomic_uint32);
+	return stat_base_offset(geo) + (Size) geo->groups * nr_stat_base_bytes(geo->replicas);
 }
 
 /* Everything, with room to align; 0 when the engine refuses the geometry. */
@@ -294,12 +301,13 @@ shmem_request(void)
 	request_memory();
 }
 
-/* Entries, latch owners, list of nodes: everything but the engine. */
+/* Entries, latch owners, list of nodes: everything but the engine.  A base of counters means nothing before its entry's stats_reset does. */
 static void
 format_head(NrShared *shared)
 {
 	shared->magic = SHARED_MAGIC;
 	shared->last_generation = 0;
+	pg_atomic_init_u64(&shared->swept, 0);
 	shared->nentries = geometry.groups;
 	shared->nnodes = nnodes;
 	memcpy(shared->node, numa_nodes, sizeof(numa_nodes));
@@ -343,6 +351,7 @@ shmem_startup(void)
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	shared = ShmemInitStruct(SHARED_NAME, total_bytes(&geometry), &found);
 	nr_latch_owner = (pg_atomic_uint32 *) ((char *) shared + latch_owner_offset(&geometry));
+	nr_stat_bases = (char *) shared + stat_base_offset(&geometry);
 	if (!found)
 		format_head(shared);
 	ready = shared->magic == SHARED_MAGIC && map_engine((char *) shared, !found);
@@ -356,6 +365,7 @@ shmem_startup(void)
 	}
 	nr_shared = shared;
 	nr_registry_lock = &GetNamedLWLockTranche(SHARED_NAME)->lock;
+	nr_host_name_waits();
 	if (!found)
 		ereport(LOG,
 				(errmsg("nr_cache: replicas: %u, NUMA nodes: %d, memory of each replica: %d MB, extent: %d kB",

@@ -38,16 +38,22 @@ nr_arg_type(FunctionCallInfo fcinfo, int argno)
 }
 
 char *
-nr_cache_literal(const NrCacheDef *def)
+nr_relation_literal(Oid relid, const char *otherwise)
 {
-	char	   *name = get_rel_name(def->relid);
+	const char *name = get_rel_name(relid);
 	char	   *schema = NULL;
 
 	if (name == NULL)
-		name = def->relname;
-	else if (!RelationIsVisible(def->relid))
-		schema = get_namespace_name(get_rel_namespace(def->relid));
+		name = otherwise;
+	else if (!RelationIsVisible(relid))
+		schema = get_namespace_name(get_rel_namespace(relid));
 	return quote_literal_cstr(quote_qualified_identifier(schema, name));
+}
+
+char *
+nr_cache_literal(const NrCacheDef *def)
+{
+	return nr_relation_literal(def->relid, def->relname);
 }
 
 MemoryContext
@@ -62,7 +68,8 @@ nr_site_context(FunctionCallInfo fcinfo, MemoryContext *context)
 }
 
 void
-nr_check_fallback(const NrCacheDef *def, Oid type, const char *function)
+nr_check_exact_type(const NrCacheDef *def, Oid type, const char *what, const char *function,
+					const char *example)
 {
 	Oid			want;
 
@@ -75,12 +82,18 @@ nr_check_fallback(const NrCacheDef *def, Oid type, const char *function)
 
 	ereport(ERROR,
 			(errcode(ERRCODE_DATATYPE_MISMATCH),
-			 errmsg("fallback for cache \"%s\" must be of type %s, not %s",
+			 errmsg("%s for cache \"%s\" must be of type %s, not %s", what,
 					def->relname, format_type_be(want), format_type_be(type)),
 			 def->nvalues > 1 ?
-			 errdetail("The cache has several value columns: it answers with whole rows.") : 0,
-			 errhint("Cast the fallback: %s(%s, ..., %s::%s).", function, nr_cache_literal(def),
-					 "NULL", format_type_be(want))));
+			 errdetail("The cache has several value columns: its values are whole rows.") : 0,
+			 errhint("Cast the %s: %s(%s, ..., %s::%s).", what, function, nr_cache_literal(def),
+					 example, format_type_be(want))));
+}
+
+void
+nr_check_fallback(const NrCacheDef *def, Oid type, const char *function)
+{
+	nr_check_exact_type(def, type, "fallback", function, "NULL");
 }
 
 NrCache *
@@ -94,6 +107,30 @@ nr_site_reopen(const NrSite *site, uint64 fingerprint, LOCKMODE lockmode, AclMod
 				 errmsg("definition of cache \"%s\" changed while a function was using it",
 						cache->def->relname)));
 	return cache;
+}
+
+/*
+ * nr_put('fx', 'USD') is right, and puts a key "fx" into nr_default; but where there
+ * is a cache "fx", that may not be what was meant, and nothing else would tell.
+ * Only for what is given as a constant, and looks like a name.
+ */
+static void
+note_cache_name(FunctionCallInfo fcinfo, const char *example)
+{
+	char	   *key;
+	Oid			relid;
+
+	if (PG_ARGISNULL(0) || !get_fn_expr_arg_stable(fcinfo->flinfo, 0) ||
+		VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(0)) >= NAMEDATALEN)
+		return;
+	key = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	if (strcmp(quote_identifier(key), key) != 0)
+		return;
+	relid = RelnameGetRelid(key);
+	if (OidIsValid(relid) && nr_is_cache(relid))
+		ereport(NOTICE,
+				(errmsg("\"%s\" is taken for a key of cache \"nr_default\", not for the cache of this name", key),
+				 errhint("To use the cache \"%s\", write %s.", key, example)));
 }
 
 NrCache *
@@ -110,12 +147,13 @@ nr_default_open(FunctionCallInfo fcinfo, LOCKMODE lockmode, AclMode need, const 
 			MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(NrSite));
 
 	relid = nr_default_relid();
-	if (pg_class_aclmask(relid, GetUserId(), need, ACLMASK_ALL) != need)
+	if (!nr_acl_allows(relid, GetUserId(), need))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for cache \"%s\"", get_rel_name(relid)),
 				 errhint("Without a cache's name this function uses \"nr_default\"; for another cache write %s.",
 						 example)));
+	note_cache_name(fcinfo, example);
 	def = nr_site_cache(site, relid, lockmode, need)->def;
 	if (def->key.basetypid != TEXTOID || def->nvalues != 1 || def->values[0].typid != TEXTOID)
 	{

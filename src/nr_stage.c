@@ -12,7 +12,6 @@
 #include "nr_staged.h"
 
 #include "access/xact.h"
-#include "access/xlog.h"
 
 static dlist_head stages = DLIST_STATIC_INIT(stages);	/* none of them empty */
 static bool closed = false;		/* the transaction is committing */
@@ -67,12 +66,12 @@ stage_make(NrCache *cache)
 {
 	NrStage    *stage;
 
-	if (RecoveryInProgress())
+	if (nr_on_standby())
 		ereport(ERROR,
 				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
 				 errmsg("cannot write to cache \"%s\" during recovery", cache->def->relname),
 				 errdetail("Its visibility is 'commit', and nothing is committed on a standby."),
-				 errhint("On a standby, write to caches of visibility 'immediate'.")));
+				 nr_standby_hint()));
 
 	stage = MemoryContextAllocZero(TopTransactionContext, sizeof(NrStage));
 	stage->cache = cache;

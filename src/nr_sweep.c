@@ -9,11 +9,11 @@
  * An entry is freed when nobody else holds a lock on its relation and the
  * catalogs, read after that was seen, do not have its relation or have it with
  * another layout.  Whoever holds no lock now and takes one later finds the mark
- * (nr_registry.c).  No lock is taken that a standby or a parallel worker could
- * not take.
+ * (nr_registry.c).  No lock is taken that a standby could not take.
  */
 #include "nr_internal.h"
 
+#include "access/parallel.h"
 #include "access/xact.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
@@ -45,7 +45,7 @@ locked_by_us(Oid relid)
 
 	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
 	for (LOCKMODE mode = AccessShareLock; mode <= AccessExclusiveLock; mode++)
-		if (LockHeldByMe(&tag, mode))
+		if (nr_lock_held(&tag, mode))
 			return true;
 	return false;
 }
@@ -88,9 +88,12 @@ lock_sweep(LOCKTAG *tag)
 int
 nr_sweep(void)
 {
-	int			freed = 0;
+	uint64		before = pg_atomic_read_u64(&nr_shared->swept);
 	LOCKTAG		sweep;
 
+	/* its lock would not keep its leader out */
+	if (IsParallelWorker())
+		return 0;
 	lock_sweep(&sweep);
 	AcceptInvalidationMessages();
 	for (uint32 i = 0; i < nr_shared->nentries; i++)
@@ -113,11 +116,11 @@ nr_sweep(void)
 			continue;
 		AcceptInvalidationMessages();
 		InvalidateCatalogSnapshot();
-		if (is_orphan(&entry) && nr_registry_free_marked(i, generation))
-			freed++;
+		if (is_orphan(&entry))
+			(void) nr_registry_free_marked(i, generation);
 	}
 	LockRelease(&sweep, ExclusiveLock, false);
-	return freed;
+	return (int) (pg_atomic_read_u64(&nr_shared->swept) - before);
 }
 
 void

@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "engine/engine.h"
+#include "nr_compat.h"
 #include "nr_testpoint.h"
 #include "utils/guc.h"
 
@@ -93,7 +94,7 @@ test_point_check(char **newval, void **extra, GucSource source)
 		GUC_check_errdetail("Expected \"name:action\" or \"name:action:n\".");
 		return false;
 	}
-	*extra = malloc(sizeof(point));
+	*extra = guc_malloc(LOG, sizeof(point));
 	if (*extra == NULL)
 		return false;
 	memcpy(*extra, &point, sizeof(point));

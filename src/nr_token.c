@@ -40,7 +40,7 @@ nr_token(void)
 		before_shmem_exit(token_return, (Datum) 0);
 		exit_hooked = true;
 	}
-	status = nr_session_register(&nr_engine, nr_home_replica(), MyProcPid, MyProc->pgprocno, &token);
+	status = nr_session_register(&nr_engine, nr_home_replica(), MyProcPid, MyProcNumber, &token);
 	if (status != NR_OK)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
@@ -48,7 +48,7 @@ nr_token(void)
 				 errdetail("All %u tokens are taken.", nr_engine.geo.sessions),
 				 errhint("Raise \"%s\", or set it to 0, and restart the server.",
 						 "nr_cache.max_sessions")));
-	pg_atomic_write_u32(&nr_latch_owner[token.idx], MyProc->pgprocno);
+	pg_atomic_write_u32(&nr_latch_owner[token.idx], MyProcNumber);
 	token_taken = true;
 	return &token;
 }

@@ -118,12 +118,12 @@ row_end(Row *row)
 /* ---- nr_caches ---- */
 
 /*
- * Ask the structure.  A session has one reader's mark in a group, so where this
- * transaction's cache is attached already its handle is used: detaching a second
- * one would take the mark away.
+ * A session has one reader's mark in a group, so where this transaction's cache is
+ * attached already its handle is used: detaching a second one would take the mark
+ * away.
  */
-static bool
-stat_of_state(const NrRegRef *ref, Oid relid, DsHashStat *stat)
+bool
+nr_state_stat(const NrRegRef *ref, Oid relid, DsHashStat *stat)
 {
 	NrCacheEntry *entry = nr_entry_find(relid);
 	NrHandle	own;
@@ -156,7 +156,7 @@ stat_of_entry(uint32 group, const NrRegEntry *entry, DsHashStat *stat)
 	ref.generation = pg_atomic_read_u64(unconstify(pg_atomic_uint64 *, &entry->state)) >> 1;
 	if (entry->dboid != MyDatabaseId || !ConditionalLockRelationOid(entry->relid, AccessShareLock))
 		return false;
-	ok = stat_of_state(&ref, entry->relid, stat);
+	ok = nr_state_stat(&ref, entry->relid, stat);
 	UnlockRelationOid(entry->relid, AccessShareLock);
 	return ok;
 }
@@ -358,27 +358,57 @@ nr_logs(PG_FUNCTION_ARGS)
 
 /* ---- nr_tokens ---- */
 
-static const char *
-wait_name(NrWaitReason why)
+/*
+ * Who keeps the log from getting on, or somebody else's lock from being free:
+ * for a wait that is not for one process in particular.  The replica that is
+ * furthest behind comes first, and there a reader in the way of the combiner.
+ */
+static uint32
+culprit(const NrRegEntry *entry, const NrReplicaInfo *replicas, uint32 waiter)
 {
-	switch (why)
+	uint32		found = NR_SESSION_NONE;
+	uint64		oldest = PG_UINT64_MAX;
+
+	for (uint32 r = 0; r < nr_entry_replicas(entry); r++)
 	{
-		case NR_WAIT_NONE:
-			return NULL;
-		case NR_WAIT_RESPONSE:
-			return "response";
-		case NR_WAIT_COMBINER:
-			return "combiner";
-		case NR_WAIT_WRITER:
-			return "writer";
-		case NR_WAIT_CATCH_UP:
-			return "catch up";
-		case NR_WAIT_READERS:
-			return "readers";
-		case NR_WAIT_LOG_SPACE:
-			return "log space";
+		const NrReplicaInfo *info = &replicas[r];
+		uint32		session = info->blocking_reader != NR_SESSION_NONE ? info->blocking_reader : info->combiner;
+		uint64		applied = Min(info->applied, info->applied_idle);
+
+		if (session == NR_SESSION_NONE || session == waiter || applied >= oldest)
+			continue;
+		found = session;
+		oldest = applied;
 	}
-	return NULL;
+	return found;
+}
+
+/* waiting_for, waiting_cache, waiting_on */
+static void
+put_wait(Row *row, uint32 session_idx, const NrSessionInfo *info)
+{
+	NrRegEntry	entry;
+	NrGroupInfo group;
+	NrReplicaInfo replicas[NR_GUC_REPLICAS_MAX];
+	uint32		on = info->waiting_on_session;
+
+	put_text(row, nr_wait_name(info->waiting_for));
+	if (info->waiting_for == NR_WAIT_NONE || info->waiting_group >= nr_shared->nentries ||
+		!nr_registry_read(info->waiting_group, &entry, &group, replicas))
+	{
+		put_null(row);
+		put_null(row);
+		return;
+	}
+	/* a wait for the log names the combiner at most, which may itself wait for a reader */
+	if (on == NR_SESSION_NONE || info->waiting_for == NR_WAIT_LOG_SPACE)
+	{
+		uint32		behind = culprit(&entry, replicas, session_idx);
+
+		on = behind != NR_SESSION_NONE ? behind : on;
+	}
+	put_datum(row, ObjectIdGetDatum(entry.relid));
+	put_pid(row, on);
 }
 
 PG_FUNCTION_INFO_V1(nr_tokens);
@@ -392,7 +422,6 @@ nr_tokens(PG_FUNCTION_ARGS)
 	for (uint32 i = 0; i < nr_engine.geo.sessions; i++)
 	{
 		NrSessionInfo info;
-		NrRegEntry	entry;
 
 		nr_session_info(&nr_engine, i, &info);
 		if (!info.used)
@@ -401,13 +430,7 @@ nr_tokens(PG_FUNCTION_ARGS)
 		put_int4(&row, info.owner_pid);
 		put_int4(&row, info.replica);
 		put_int8(&row, info.generation);
-		put_text(&row, wait_name(info.waiting_for));
-		if (info.waiting_for != NR_WAIT_NONE && info.waiting_group < nr_shared->nentries &&
-			nr_registry_read(info.waiting_group, &entry, NULL, NULL))
-			put_datum(&row, ObjectIdGetDatum(entry.relid));
-		else
-			put_null(&row);
-		put_pid(&row, info.waiting_for == NR_WAIT_NONE ? NR_SESSION_NONE : info.waiting_on_session);
+		put_wait(&row, i, &info);
 		put_int8(&row, info.waits);
 		row_end(&row);
 	}

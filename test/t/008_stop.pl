@@ -12,40 +12,12 @@ my $node = nr_node('stop', 'nr_cache.replicas = 2', 'max_connections = 40');
 nr_cache($node, 'c', 'k int, v text', "log_size '64kB'");
 $node->safe_psql('postgres', "INSERT INTO c SELECT i, 'old' FROM generate_series(1, 100) i");
 
-# Sessions by replica; two of each.
-my @on = ([], []);
-my @all;
-while (@{ $on[0] } < 3 || @{ $on[1] } < 3)
-{
-	my $p = $node->background_psql('postgres', on_error_stop => 0);
-	my ($pid, $replica) = split /\|/, $p->query(
-		"SELECT nr_get('c', 1) \\g /dev/null\nSELECT pid, replica FROM nr_tokens WHERE pid = pg_backend_pid()");
-	push @{ $on[$replica] }, { psql => $p, pid => $pid };
-	push @all, $p;
-	BAIL_OUT('sessions do not spread over replicas') if @all > 20;
-}
-
-# Run a query; returns output and errors.
-sub ask
-{
-	my ($s, $sql) = @_;
-	$s->{psql}{stderr} = '';
-	my $out = $s->{psql}->query($sql);
-	return ($out, $s->{psql}{stderr});
-}
-
-# Send a query and do not wait for its end.
-sub send_query
-{
-	my ($s, $sql) = @_;
-	$s->{psql}{stderr} = '';
-	$s->{psql}->query_until(qr/sent/, "\\echo sent\n$sql;\n");
-	return;
-}
+# Three sessions on each replica.
+my ($on, $all) = nr_sessions($node, 'c', 3);
 
 my $canceled = qr/canceling statement due to statement timeout/;
-my ($victim, $r0, $w0) = @{ $on[0] };
-my ($r1, $w1, $x1) = @{ $on[1] };
+my ($victim, $r0, $w0) = @{ $on->[0] };
+my ($r1, $w1, $x1) = @{ $on->[1] };
 ask($_, 'SET statement_timeout = 2000') foreach $r0, $w0, $r1, $w1, $x1;
 
 foreach my $case (
@@ -110,5 +82,5 @@ foreach my $case (
 }
 
 kill 'CONT', $victim->{pid};
-$_->quit foreach @all;
+$_->quit foreach @$all;
 done_testing();

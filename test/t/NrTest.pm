@@ -10,7 +10,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(nr_node nr_cache nr_error nr_settled nr_nothing_left nr_state start_psql start_psql_file finish_psql stopped);
+our @EXPORT = qw(nr_node nr_cache nr_error nr_settled nr_nothing_left nr_state start_psql start_psql_file finish_psql
+	nr_sessions ask send_query stopped);
 
 # A running node with nr_cache preloaded; further arguments are lines of configuration.
 sub nr_node
@@ -138,6 +139,43 @@ sub finish_psql
 	$p->{run}->finish;
 	chomp $p->{out};
 	return ($p->{out}, $p->{err});
+}
+
+# Sessions that have used a cache, by replica, "n" of each: { psql, pid }; and all that it took.
+sub nr_sessions
+{
+	my ($node, $cache, $n) = @_;
+	my @on = ([], []);
+	my @all;
+
+	while (@{ $on[0] } < $n || @{ $on[1] } < $n)
+	{
+		my $p = $node->background_psql('postgres', on_error_stop => 0);
+		my ($pid, $replica) = split /\|/, $p->query(
+			"SELECT nr_get('$cache', 1) \\g /dev/null\nSELECT pid, replica FROM nr_tokens WHERE pid = pg_backend_pid()");
+		push @{ $on[$replica] }, { psql => $p, pid => $pid };
+		push @all, $p;
+		BAIL_OUT('sessions do not spread over replicas') if @all > 20;
+	}
+	return (\@on, \@all);
+}
+
+# Run a query in one of them; returns output and errors.
+sub ask
+{
+	my ($s, $sql) = @_;
+	$s->{psql}{stderr} = '';
+	my $out = $s->{psql}->query($sql);
+	return ($out, $s->{psql}{stderr});
+}
+
+# Send a query and do not wait for its end.
+sub send_query
+{
+	my ($s, $sql) = @_;
+	$s->{psql}{stderr} = '';
+	$s->{psql}->query_until(qr/sent/, "\\echo sent\n$sql;\n");
+	return;
 }
 
 # Wait until a process is stopped (SIGSTOP).

@@ -1,0 +1,61 @@
+/* nr_cache--0.1--0.2.sql */
+
+-- complain if script is sourced in psql, rather than via ALTER EXTENSION
+\echo Use "ALTER EXTENSION nr_cache UPDATE TO '0.2'" to load this file. \quit
+
+-- ---- operations with an answer: visibility 'immediate' -------------------------
+
+CREATE FUNCTION nr_swap(cache regclass, key text, value anycompatible) RETURNS anycompatible
+AS 'MODULE_PATHNAME', 'nr_swap' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+CREATE FUNCTION nr_swap(cache regclass, key anynonarray, value anycompatible) RETURNS anycompatible
+AS 'MODULE_PATHNAME', 'nr_swap' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+CREATE FUNCTION nr_cas(cache regclass, key text, expected anycompatible, value anycompatible) RETURNS boolean
+AS 'MODULE_PATHNAME', 'nr_cas' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+CREATE FUNCTION nr_cas(cache regclass, key anynonarray, expected anycompatible, value anycompatible) RETURNS boolean
+AS 'MODULE_PATHNAME', 'nr_cas' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+CREATE FUNCTION nr_incr(cache regclass, key text, by anycompatible) RETURNS anycompatible
+AS 'MODULE_PATHNAME', 'nr_incr' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+CREATE FUNCTION nr_incr(cache regclass, key anynonarray, by anycompatible) RETURNS anycompatible
+AS 'MODULE_PATHNAME', 'nr_incr' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+-- ---- a call that would be taken for nr_put(cache, row) ----------------------------
+
+CREATE FUNCTION nr_put(cache regclass, key text) RETURNS boolean
+AS 'MODULE_PATHNAME', 'nr_put_no_value' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+-- ---- a NULL cache is an error, not an answer ----------------------------------------
+
+ALTER FUNCTION nr_truncate(regclass) CALLED ON NULL INPUT;
+ALTER FUNCTION nr_check(regclass) CALLED ON NULL INPUT;
+ALTER FUNCTION nr_publish(regclass) CALLED ON NULL INPUT;
+ALTER FUNCTION nr_try_publish(regclass) CALLED ON NULL INPUT;
+ALTER FUNCTION nr_pending(regclass) CALLED ON NULL INPUT;
+
+-- ---- counters ---------------------------------------------------------------------
+
+CREATE FUNCTION nr_stat_reset() RETURNS void
+AS 'MODULE_PATHNAME', 'nr_stat_reset' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+REVOKE ALL ON FUNCTION nr_stat_reset() FROM PUBLIC;
+
+-- nr_caches gets a column at its end: what others have made of the view stays as it is.
+-- Everybody may call the function, so that whoever was granted the view goes on using it; it
+-- tells a time, and nothing of what a cache holds.
+CREATE FUNCTION nr_stat_reset_time(database name, cache oid) RETURNS timestamptz
+AS 'MODULE_PATHNAME', 'nr_stat_reset_time' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+CREATE OR REPLACE VIEW nr_caches AS
+    SELECT c.*, nr_stat_reset_time(c.database, c.relid) AS stats_reset FROM nr_caches() c;
+
+-- ---- dumps --------------------------------------------------------------------------
+
+-- With pg_dump --include-foreign-data=nr_cache, which asks for the entries of all
+-- caches, those of nr_default come along too.  Without it nothing changes.  It may
+-- have another name by now, or not belong to the extension any more.
+SELECT pg_catalog.pg_extension_config_dump(d.objid, '')
+  FROM pg_catalog.pg_depend d
+  JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
+  JOIN pg_catalog.pg_class c ON c.oid = d.objid
+ WHERE d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
+   AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+   AND d.deptype = 'e'
+   AND e.extname = 'nr_cache'
+   AND c.relkind = 'f';

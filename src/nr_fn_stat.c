@@ -1,0 +1,105 @@
+/*
+ * nr_fn_stat.c
+ *		nr_stat_reset: counters begin anew.
+ *
+ * The engine's counters only grow, and others count while we reset: so nothing
+ * of them is written.  What they were is remembered beside the registry and taken
+ * away again from what the views show.  A cache that is emptied by an ALTER gets a
+ * new state, whose counters begin at 0 anyway.
+ */
+#include "nr_internal.h"
+
+#include "commands/dbcommands.h"
+#include "utils/builtins.h"
+
+PG_FUNCTION_INFO_V1(nr_stat_reset);
+PG_FUNCTION_INFO_V1(nr_stat_reset_time);
+
+static inline NrStatBase *
+stat_base(uint32 i)
+{
+	return (NrStatBase *) (nr_stat_bases + i * nr_stat_base_bytes(nr_engine.geo.replicas));
+}
+
+/* What is counted; positions, sizes, extents and order numbers are state. */
+static void
+subtract_replica(NrReplicaInfo *info, const NrReplicaInfo *base)
+{
+	info->flips -= base->flips;
+	info->batches -= base->batches;
+	info->requests -= base->requests;
+	info->ops -= base->ops;
+	info->ops_applied -= base->ops_applied;
+	info->helped -= base->helped;
+	info->bytes -= base->bytes;
+	info->reads_hit -= base->reads_hit;
+	info->reads_missed -= base->reads_missed;
+	info->reader_waits -= base->reader_waits;
+	info->reader_sleeps -= base->reader_sleeps;
+	info->writer_waits -= base->writer_waits;
+	info->writer_sleeps -= base->writer_sleeps;
+	info->response_sleeps -= base->response_sleeps;
+	info->withdrawn -= base->withdrawn;
+}
+
+void
+nr_stat_since_reset(uint32 i, NrGroupInfo *group, NrReplicaInfo *replicas)
+{
+	const NrRegEntry *entry = &nr_shared->entries[i];
+	const NrStatBase *base = stat_base(i);
+
+	if (entry->stats_reset == 0)
+		return;
+	group->no_log_space -= base->group.no_log_space;
+	group->log_space_waits -= base->group.log_space_waits;
+	for (uint32 r = 0; r < nr_entry_replicas(entry); r++)
+		subtract_replica(&replicas[r], &base->replicas[r]);
+}
+
+/* All caches of this database.  At once, whatever becomes of the transaction. */
+Datum
+nr_stat_reset(PG_FUNCTION_ARGS)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	nr_require_shmem();
+	nr_lifetime_flush_counters();	/* what we have counted ourselves is past, too */
+	LWLockAcquire(nr_registry_lock, LW_EXCLUSIVE);
+	for (uint32 i = 0; i < nr_shared->nentries; i++)
+	{
+		NrRegEntry *entry = &nr_shared->entries[i];
+		NrStatBase *base = stat_base(i);
+
+		if (pg_atomic_read_u64(&entry->state) == 0 || entry->dboid != MyDatabaseId)
+			continue;
+		nr_group_info(&nr_engine, i, &base->group);
+		for (uint32 r = 0; r < nr_entry_replicas(entry); r++)
+			nr_replica_info(&nr_engine, i, r, &base->replicas[r]);
+		entry->stats_reset = now;
+	}
+	LWLockRelease(nr_registry_lock);
+	PG_RETURN_VOID();
+}
+
+/* When the counters of a cache were set back; NULL: never since it was made or emptied. */
+Datum
+nr_stat_reset_time(PG_FUNCTION_ARGS)
+{
+	Oid			dboid = get_database_oid(NameStr(*PG_GETARG_NAME(0)), true);
+	Oid			relid = PG_GETARG_OID(1);
+	TimestampTz reset = 0;
+
+	nr_require_shmem();
+	LWLockAcquire(nr_registry_lock, LW_SHARED);
+	for (uint32 i = 0; i < nr_shared->nentries; i++)
+	{
+		const NrRegEntry *entry = &nr_shared->entries[i];
+
+		if (entry->dboid == dboid && entry->relid == relid)
+			reset = Max(reset, entry->stats_reset);
+	}
+	LWLockRelease(nr_registry_lock);
+	if (reset == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_TIMESTAMPTZ(reset);
+}
