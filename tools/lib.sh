@@ -90,7 +90,7 @@ nr_cleanup() {
 nr_build_dir() {
 	nr_build=${NR_BUILD:-$nr_root/build}
 	if ! mkdir -p "$nr_build" 2>/dev/null || [ ! -w "$nr_build" ] ||
-		[ -n "$(find "$nr_build" ! -writable -print -quit 2>/dev/null)" ]; then
+		[ -n "$(find "$nr_build" -path "$nr_build/matrix" -prune -o ! -writable -print -quit 2>/dev/null)" ]; then
 		nr_build=$nr_work/build
 		mkdir -p "$nr_build"
 	fi

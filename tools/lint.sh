@@ -134,6 +134,80 @@ awk '
 	done
 } | rule 'every test is found by its runner, every engine file has a unit test'
 
+# ---- docs: what the source says and has, and the pages about it ------------------
+
+# A message is a heading of TROUBLESHOOTING.md, "### `cache "..." is full`"; the
+# first line below it names its condition, "`53200` (out_of_memory)", or begins with its
+# level, "LOG."
+page=docs/TROUBLESHOOTING.md
+said=$(of '^src/[a-z_]*\.c$' | grep -v nr_testpoint | tr '\n' '\0' | xargs -0 awk -f tools/messages.awk | LC_ALL=C sort -u)
+written=$(awk '
+	/^### `.*`$/ { message = substr($0, 6, length($0) - 6); next }
+	message != "" && NF > 0 {
+		if (match($0, /^(LOG|WARNING|NOTICE|INFO)\./))
+			print tolower(substr($0, 1, RLENGTH - 1)) "\t" message
+		while (match($0, /` \([a-z_]+\)/)) {
+			print substr($0, RSTART + 3, RLENGTH - 4) "\t" message
+			$0 = substr($0, RSTART + RLENGTH)
+		}
+		message = ""
+	}' $page)
+# pairs FROM TO: lines of FROM that no line of TO is; "..." is anything, on the source's side
+unpaired() {
+	local line other pattern source=$3
+	while IFS= read -r line; do
+		while IFS= read -r other; do
+			if [ "$source" = from ]; then pattern=${line//.../*}; else pattern=${other//.../*}; other=$line; fi
+			# shellcheck disable=SC2053
+			[[ $other != $pattern ]] || continue 2
+		done <<<"$2"
+		[ -z "$line" ] || echo "${line/	/: }"
+	done <<<"$1"
+}
+unpaired "$said" "$written" from | rule "every message to users is in $page, with its condition"
+unpaired "$written" "$said" to | rule "every message in $page is in the source, with that condition"
+grep '^### `' $page | sort | uniq -d | rule "no message is twice in $page"
+
+{
+	for o in $(sed -nE 's/^[ 	]*\{"([a-z_]+)", [A-Za-z]+RelationId, check_[a-z]+\},$/\1 &/p' src/nr_options.c |
+		grep -v check_reserved | cut -d' ' -f1); do
+		[ -f "docs/reference/option_$o.md" ] || echo "option $o has no docs/reference/option_$o.md"
+	done
+	for e in $(grep -oE '"NrCache[A-Za-z]+"' src/nr_host.c | tr -d '"'); do
+		grep -qF "\`$e\`" docs/reference/views.md || echo "wait event $e is not in docs/reference/views.md"
+	done
+	for f in $(of '^docs/reference/.*' | grep -v '/README\.md$'); do
+		grep -qF "]($(basename "$f"))" docs/reference/README.md || echo "docs/reference/README.md has no link to $f"
+		grep -qx '```output' "$f" || echo "$f has no example with output"
+	done
+} | rule 'options, wait events and pages of the reference are complete, each page has an example'
+
+# Links to files and headings, as GitHub makes anchors of these
+anchors() {
+	awk '/^```/ { code = !code } !code && /^#+ / {
+		sub(/^#+ /, "")
+		$0 = tolower($0)
+		gsub(/[^a-z0-9 _-]/, "")
+		gsub(/ /, "-")
+		print }' "$1"
+}
+awk '
+	FNR == 1 { code = 0 }
+	/^```/ { code = !code }
+	!code {
+		gsub(/`[^`]*`/, "")
+		while (match($0, /\]\([^)]+\)/)) {
+			print FILENAME ":" FNR ":" substr($0, RSTART + 2, RLENGTH - 3)
+			$0 = substr($0, RSTART + RLENGTH)
+		}
+	}' $(of '\.md$') /dev/null | while IFS=: read -r f line link; do
+	case $link in http* | mailto:*) continue ;; esac
+	to=$f
+	[ -z "${link%%#*}" ] || to=$(dirname "$f")/${link%%#*}
+	[ -e "$to" ] || { echo "$f:$line: no file for $link"; continue; }
+	[ "$link" = "${link#*#}" ] || anchors "$to" | grep -qFx -- "${link#*#}" || echo "$f:$line: no heading for $link"
+done | rule 'links between pages lead somewhere'
+
 # ---- size, words, places -----------------------------------------------------
 
 for f in $(of '\.[ch]$'); do

@@ -2,8 +2,10 @@
 # setup.sh: install what building, testing and the demo need and is missing.
 #
 # Uses apt, as root or through sudo when that asks for no password; else says
-# what to install.  A machine that has everything is left alone.
+# what to install.  A machine that has everything is left alone.  Arguments are
+# further packages that are wanted.
 set -euo pipefail
+also=("$@")
 . "$(dirname "$0")/lib.sh"
 
 as_root=()
@@ -17,7 +19,7 @@ fi
 # offers, so that installations from elsewhere count.
 have() {
 	case $1 in
-		gcc | make | perl | clang) command -v "$1" >/dev/null ;;
+		gcc | make | perl | clang | debootstrap) command -v "$1" >/dev/null ;;
 		libc6-dev) echo '#include <pthread.h>' | gcc -E - >/dev/null 2>&1 ;;
 		libnuma-dev) echo '#include <numa.h>' | gcc -E - >/dev/null 2>&1 ;;
 		libxxhash-dev) echo '#include <xxhash.h>' | gcc -E - >/dev/null 2>&1 ;;
@@ -46,7 +48,7 @@ list_missing() {
 		v=$(server_version)
 	fi
 	for p in gcc make libc6-dev perl ${v:+postgresql-$v postgresql-server-dev-$v} \
-		libnuma-dev libxxhash-dev ieee-data libipc-run-perl clang libclang-rt-dev; do
+		libnuma-dev libxxhash-dev ieee-data libipc-run-perl clang libclang-rt-dev ${also[@]+"${also[@]}"}; do
 		have "$p" || missing+=("$p")
 	done
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # test.sh WHAT: run tests; "test" runs all of them.
 #
-#	lint unit stress fuzz regress isolation tap bench | test
+#	lint compilers unit stress fuzz regress isolation tap bench | test
 #
 # Prints a line for each test as it ends, what went wrong in full, and as the
 # last line "N passed, N failed".
@@ -105,6 +105,21 @@ bench() {
 	fi
 }
 
+# ---- the extension -------------------------------------------------------------
+
+# As each compiler sees it: with -Wall -Wextra -Werror (nothing is installed).  gcc's
+# objects are those that the suites use.
+compilers() {
+	local cc out
+	for cc in gcc clang; do
+		out=$nr_build/product
+		[ $cc = gcc ] || out=$nr_build/$cc
+		mkdir -p "$out"/src/{engine,ds}
+		try "build $cc" make -C "$out" -f "$nr_root/Makefile" -j "$(nproc)" --no-print-directory \
+			PG_CONFIG="$(nr_find_pg_config)" CC=$cc WERROR=1 all
+	done
+}
+
 # ---- the server ---------------------------------------------------------------
 
 # install FLAVOUR [make variables...]
@@ -126,7 +141,7 @@ install() {
 copy_tests() {
 	rm -rf "$nr_work/src"
 	mkdir -p "$nr_work/src"
-	cp -r "$nr_root"/{sql,expected,test,Makefile} "$nr_work/src/"
+	cp -r "$nr_root"/{sql,expected,test,docs,Makefile,README.md} "$nr_work/src/"
 	chmod -R u+rwX,go+rX "$nr_work/src"
 	[ "$(id -u)" != 0 ] || chown -R "$nr_server_user" "$nr_work/src"
 }
@@ -139,25 +154,32 @@ start() {
 	}
 }
 
-# What a pg_regress printed, test by test.  RUN NAME, LOG, its outputdir
-count_regress() {
-	local run=$1 log=$2 out=$3 line t any=
+# What a pg_regress printed, test by test: TAP from PostgreSQL 16 on.
+regress_results() {
+	sed -nE 's/^(ok|not ok) +[0-9]+ +[-+] ([^ ]+) .*/\2 \1/p
+		s/^test ([^ ]+) +\.\.\. ok .*/\1 ok/p
+		s/^test ([^ ]+) +\.\.\. (FAILED|failed).*/\1 not ok/p' "$1"
+}
+
+# run_regress RUN-NAME OUTPUTDIR COMMAND...: a pg_regress, each of its tests one of ours
+run_regress() {
+	local run=$1 out=$2 log=$nr_work/regress.log t result rc=0 before=$failed
+	shift 2
+	nr_as mkdir -p "$out"
+	nr_as "$@" --outputdir="$out" >"$log" 2>&1 || rc=$?
 	rm -rf "$nr_build/log/$run"
 	mkdir -p "$nr_build/log/$run"
 	cp -r "$log" "$out"/. "$nr_build/log/$run/"
-	while read -r line; do
-		case $line in
-			test\ *\ ...\ ok*) t=${line#test } && ok "$run ${t%% *}" && any=1 ;;
-			test\ *\ ...\ FAILED* | test\ *\ ...\ failed*)
-				t=${line#test }
-				t=${t%% *}
-				any=1
-				not_ok "$run $t" < <(awk -v t="/$t.out" 'index($0, "diff ") == 1 { on = index($0, t) > 0 } on' \
-					"$out/regression.diffs" 2>/dev/null)
-				;;
-		esac
-	done <"$log"
-	[ -n "$any" ] || not_ok "$run" <"$log"
+	while read -r t result; do
+		if [ "$result" = ok ]; then
+			ok "$run $t"
+		else
+			not_ok "$run $t" < <(awk -v t="/$t(_[0-9])?.out" 'index($0, "diff ") == 1 { on = $0 ~ t } on' \
+				"$out/regression.diffs" 2>/dev/null)
+		fi
+	done < <(regress_results "$log")
+	# it gave up, or did not even begin
+	[ $rc = 0 ] || [ $failed -gt "$before" ] || not_ok "$run" <"$log"
 }
 
 # After a suite: nr_check on every cache of every database.
@@ -174,18 +196,17 @@ make_variable() {
 }
 
 regress() {
-	local replicas suites log=$nr_work/regress.log
+	local replicas suites
 	install product || return
 	copy_tests
 	suites=$(make_variable REGRESS)
 	for replicas in 1 2; do
 		nr_say "pg_regress with nr_cache.replicas = $replicas"
 		start "regress$replicas" "nr_cache.replicas = $replicas" "max_prepared_transactions = 5" || continue
-		nr_as mkdir -p "$nr_work/run/out$replicas"
 		# shellcheck disable=SC2086
-		nr_as "$nr_pgxs_dir/test/regress/pg_regress" --bindir="$nr_bin" --inputdir="$nr_work/src" \
-			--outputdir="$nr_work/run/out$replicas" --dbname=contrib_regression $suites >"$log" 2>&1
-		count_regress "regress($replicas)" "$log" "$nr_work/run/out$replicas"
+		run_regress "regress($replicas)" "$nr_work/run/out$replicas" \
+			"$nr_pgxs_dir/test/regress/pg_regress" --bindir="$nr_bin" --inputdir="$nr_work/src" \
+			--dbname=contrib_regression $suites
 		check_all "regress($replicas)"
 		server_ok "regress($replicas)" "regress$replicas"
 		nr_cluster_stop "regress$replicas"
@@ -193,19 +214,18 @@ regress() {
 }
 
 isolation() {
-	local replicas specs log=$nr_work/isolation.log
+	local replicas specs
 	install product || return
 	copy_tests
 	specs=$(make_variable ISOLATION)
 	for replicas in 1 2; do
 		nr_say "isolation with nr_cache.replicas = $replicas"
 		start "isolation$replicas" "nr_cache.replicas = $replicas" || continue
-		nr_as mkdir -p "$nr_work/run/iso$replicas"
 		# shellcheck disable=SC2086
-		nr_as "$nr_pgxs_dir/test/isolation/pg_isolation_regress" --bindir="$nr_bin" \
-			--inputdir="$nr_work/src/test/isolation" --outputdir="$nr_work/run/iso$replicas" \
-			--dbname=isolation_regression --load-extension=nr_cache $specs >"$log" 2>&1
-		count_regress "isolation($replicas)" "$log" "$nr_work/run/iso$replicas"
+		run_regress "isolation($replicas)" "$nr_work/run/iso$replicas" \
+			"$nr_pgxs_dir/test/isolation/pg_isolation_regress" --bindir="$nr_bin" \
+			--inputdir="$nr_work/src/test/isolation" --dbname=isolation_regression \
+			--load-extension=nr_cache $specs
 		check_all "isolation($replicas)"
 		server_ok "isolation($replicas)" "isolation$replicas"
 		nr_cluster_stop "isolation$replicas"
@@ -234,7 +254,7 @@ tap() {
 			PATH="$nr_bin:$PATH" TESTDIR="$nr_work/run/tap" PG_REGRESS="$nr_pgxs_dir/test/regress/pg_regress" \
 			NR_TEST_SOURCE="$nr_work/src" TMPDIR="$nr_work/run" \
 			timeout -k 10 "${NR_TAP_TIMEOUT:-400}" \
-			sh -c '"$@" || { rc=$?; tail -n 15 tmp_check/log/regress_log_*; exit $rc; }' - \
+			sh -c '"$@" || { rc=$?; tail -n 15 tmp_check/log/regress_log_* log/regress_log_* 2>/dev/null; exit $rc; }' - \
 			perl -I "$nr_pgxs_dir/test/perl" -I "$nr_work/src/test/t" "$nr_work/src/test/t/$name.pl"
 		nr_as rm -rf "$nr_work/run/tap"
 	done
@@ -256,8 +276,8 @@ lint() {
 
 what=${1:-test}
 case $what in
-	lint | unit | stress | fuzz | regress | isolation | tap | bench) steps=$what ;;
-	test) steps="lint unit fuzz stress regress isolation tap" ;;
+	lint | compilers | unit | stress | fuzz | regress | isolation | tap | bench) steps=$what ;;
+	test) steps="lint compilers unit fuzz stress regress isolation tap" ;;
 	*) nr_die "unknown: $what" ;;
 esac
 
