@@ -11,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw(nr_node nr_cache nr_error nr_settled nr_nothing_left nr_state start_psql start_psql_file finish_psql
-	nr_sessions ask send_query stopped);
+	nr_sessions nr_ask nr_send stopped);
 
 # A running node with nr_cache preloaded; further arguments are lines of configuration.
 sub nr_node
@@ -161,7 +161,7 @@ sub nr_sessions
 }
 
 # Run a query in one of them; returns output and errors.
-sub ask
+sub nr_ask
 {
 	my ($s, $sql) = @_;
 	$s->{psql}{stderr} = '';
@@ -170,7 +170,7 @@ sub ask
 }
 
 # Send a query and do not wait for its end.
-sub send_query
+sub nr_send
 {
 	my ($s, $sql) = @_;
 	$s->{psql}{stderr} = '';
