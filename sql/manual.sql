@@ -166,6 +166,13 @@ SET ROLE nr_regress_manual;
 SELECT nr_delete('nr', 1), nr_publish('nr'), nr_try_publish('nr');
 RESET ROLE;
 
+-- what is pending needs room for the worst case; if there is none, all of it still is
+CREATE FOREIGN TABLE tight (k int, v text) SERVER nr_cache OPTIONS (visibility 'manual', memory '1MB');
+INSERT INTO tight SELECT i, repeat('x', 500) FROM generate_series(1, 1500) i;
+SELECT nr_publish('tight');
+SELECT nr_try_publish('tight');
+SELECT nr_pending('tight'), count(*) FROM tight;
+
 SET client_min_messages = warning;
 DROP SCHEMA man CASCADE;
 DROP ROLE nr_regress_manual;

@@ -79,7 +79,7 @@ cache_is_full(const NrCache *cache, bool batch)
 			 errdetail("It uses %llu kB of its %llu kB.",
 					   (unsigned long long) group.copies * group.extents_used * pool.extent_bytes / 1024,
 					   (unsigned long long) group.copies * group.extents_max * pool.extent_bytes / 1024),
-			 cache->def->visibility == NR_VISIBLE_MANUAL ?
+			 batch && cache->def->visibility == NR_VISIBLE_MANUAL ?
 			 errhint("What is pending can only be dropped, with the cache or by raising its option \"memory\", which empties it. Publish in smaller portions.") :
 			 errhint("Raise the cache's option \"memory\", which empties it, or delete entries.")));
 }
