@@ -5,7 +5,8 @@
  * The parts: hash_op.c (operations as bytes), hash_read.c, hash_write.c and
  * hash_update.c, hash_line.c (lines of one bucket), hash_grow.c (linear
  * hashing), hash_order.c and hash_note.c (order numbers), hash_need.c (the memory of a
- * batch), hash_check.c, heap.c (long entries, overflow lines, notes).
+ * batch), hash_check.c, heap.c (overflow lines, notes, long entries), value.c (long entries,
+ * shared by two copies or not).
  */
 #include "ds/hash_line.h"
 
@@ -95,6 +96,8 @@ hash_init(NrCopy *copy, const NrCopyConfig *config)
 	ds_heap_init(copy, ds_hash_heap(root), spare_at,
 				 spare_at + spare_bytes - ((size_t) l.root_lines << l.line_shift));
 	ds_hash_reset(copy, root);
+	if (copy->shared != NULL && copy->pass != NR_PASS_SECOND)
+		ds_value_init(copy);
 }
 
 const NrDispatch ds_hash_dispatch = {
@@ -103,6 +106,8 @@ const NrDispatch ds_hash_dispatch = {
 	.size = hash_size,
 	.init_extents = hash_init_extents,
 	.init = hash_init,
+	.shared_size = ds_value_root_bytes,
+	.reclaim = ds_value_reclaim,
 	.dispatch = ds_hash_read,
 	.dispatch_mut = ds_hash_write,
 	.prefetch = ds_hash_prefetch,

@@ -210,8 +210,8 @@ typedef struct DsHashStat
 	uint64_t	value_bytes;
 	uint64_t	buckets;
 	uint64_t	overflow_lines;
-	uint64_t	heap_used_bytes;
-	uint64_t	heap_free_bytes;	/* in extents that the heap has taken */
+	uint64_t	heap_used_bytes;	/* long entries that two copies share included */
+	uint64_t	heap_free_bytes;	/* in extents that the copy's own heap has taken */
 	uint32_t	extents_segments;
 	uint32_t	extents_heap;
 	uint64_t	scan_bytes;		/* what DS_HASH_SCAN needs */

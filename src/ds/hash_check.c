@@ -47,10 +47,10 @@ verify_entry(const NrCopy *copy, DsHashRoot *root, uint32_t bucket, const uint8_
 
 		if (entry[0] != DS_HASH_LONG_STEP)
 			return "hash: a long entry has a wrong length";
-		if (!ds_hash_block_sound(copy, root, ref))
+		if (!ds_value_sound(copy, root, ref))
 			return "hash: a long entry refers to no block";
-		block = ds_heap_payload(copy, ref);
-		if (sizeof(*block) + (uint64_t) block->key_bytes + block->value_bytes > ds_heap_capacity(block))
+		block = ds_value_at(copy, ref);
+		if (sizeof(*block) + (uint64_t) block->key_bytes + block->value_bytes > ds_value_capacity(copy, block))
 			return "hash: a long entry is longer than its block";
 		tally->long_entries++;
 	}
@@ -192,14 +192,29 @@ ds_hash_verify(const NrCopy *copy)
 		tally.scan_bytes != root->scan_bytes || tally.overflow_lines != root->overflow_lines ||
 		tally.long_entries != root->long_entries)
 		return "hash: a count in the root is wrong";
-	if (heap->used_blocks != root->long_entries + root->overflow_lines + root->notes)
+	if (heap->used_blocks != (copy->shared == NULL ? root->long_entries : 0) + root->overflow_lines + root->notes)
 		return "hash: a block of the heap belongs to nobody";
-	return NULL;
+	return ds_value_verify(copy, root, root->long_entries);
+}
+
+/* What the long entries of a bucket say, when they are not in the copy's heap. */
+static uint64_t
+checksum_values(const NrCopy *copy, const DsHashLine *line, uint64_t sum)
+{
+	for (; line; line = ds_hash_line_next(copy, line))
+		for (const uint8_t *entry = line->entry; entry < line->entry + line->used; entry += entry[0])
+			if (ds_entry_is_long(entry))
+			{
+				const DsHashLong *block = ds_value_at(copy, ds_entry_long_ref(entry));
+
+				sum = XXH3_64bits_withSeed(block, sizeof(*block) + block->key_bytes + block->value_bytes, sum);
+			}
+	return sum;
 }
 
 /*
- * Overflow lines, long entries and notes are covered by the heap.  Bytes of a line
- * behind its last entry mean nothing and are left out.
+ * Overflow lines, notes, and long entries that are not shared are covered by the heap; shared ones by
+ * their content.  Bytes of a line behind its last entry mean nothing and are left out.
  */
 uint64_t
 ds_hash_checksum(const NrCopy *copy)
@@ -213,6 +228,8 @@ ds_hash_checksum(const NrCopy *copy)
 		const DsHashLine *line = ds_hash_line(copy, root, b);
 
 		sum = XXH3_64bits_withSeed(line, sizeof(*line) + line->used, sum);
+		if (copy->shared != NULL)
+			sum = checksum_values(copy, line, sum);
 	}
 	return ds_heap_checksum(copy, ds_hash_heap(root), sum);
 }

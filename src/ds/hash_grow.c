@@ -254,7 +254,7 @@ retain_in_line(NrCopy *copy, DsHashRoot *root, DsHashLine *line, uint64_t order_
 		}
 		ds_hash_forget(root, entry, &e);
 		if (ds_entry_is_long(entry))
-			ds_heap_free(copy, ds_hash_heap(root), ds_entry_long_ref(entry));
+			ds_value_drop(copy, root, ds_entry_long_ref(entry));
 	}
 	ds_line_keep(line, (size_t) (keep - line->entry), kept);
 }
@@ -303,6 +303,8 @@ ds_hash_reset(NrCopy *copy, DsHashRoot *root)
 	else
 		while (root->spare != 0)
 			drop_spare(copy, root);
+	if (root->long_entries > 0)
+		ds_value_drop_all(copy, root);
 	root->spare = 0;
 	root->entries = 0;
 	root->key_bytes = 0;

@@ -23,7 +23,7 @@ ds_line_seek(const NrCopy *copy, DsHashRoot *root, uint64_t hash,
 
 				if (ds_entry_long_hash(entry) != (uint32_t) hash)
 					continue;
-				block = ds_heap_payload(copy, ds_entry_long_ref(entry));
+				block = ds_value_at(copy, ds_entry_long_ref(entry));
 				if (block->key_bytes != key_bytes || !ds_bytes_equal(block->bytes, key, key_bytes))
 					continue;
 			}

@@ -25,20 +25,13 @@
 #ifndef DS_HASH_LINE_H
 #define DS_HASH_LINE_H
 
-#include "ds/hash_root.h"
+#include "ds/value.h"
 
 #define DS_HASH_LONG		255
 #define DS_HASH_HEAD_BYTES	2
 #define DS_HASH_LONG_STEP	10
 #define DS_HASH_INLINE_MIN	56
 #define DS_HASH_USED_MAX	248	/* no line holds more, so a step fits a byte and no klen is DS_HASH_LONG */
-
-typedef struct DsHashLong
-{
-	uint32_t	key_bytes;
-	uint32_t	value_bytes;
-	uint8_t		bytes[];
-} DsHashLong;
 
 /* Where an entry is, for a writer. */
 typedef struct DsHashSpot
@@ -193,7 +186,7 @@ ds_entry_read(const NrCopy *copy, const uint8_t *entry)
 
 	if (ds_entry_is_long(entry))
 	{
-		const DsHashLong *block = ds_heap_payload(copy, ds_entry_long_ref(entry));
+		const DsHashLong *block = ds_value_at(copy, ds_entry_long_ref(entry));
 
 		e.key_bytes = block->key_bytes;
 		e.value_bytes = block->value_bytes;

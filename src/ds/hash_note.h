@@ -66,7 +66,4 @@ extern void ds_note_drop_all(DsHashRoot *root);
 /* NULL, or what is broken. The heap has been verified. */
 extern const char *ds_note_verify(const NrCopy *copy, DsHashRoot *root);
 
-/* A block of the heap that is in use, as far as a look at its tag tells. For verify. */
-extern bool ds_hash_block_sound(const NrCopy *copy, DsHashRoot *root, NrRef ref);
-
 #endif							/* DS_HASH_NOTE_H */

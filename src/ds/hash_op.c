@@ -29,8 +29,8 @@ ds_hash_key(uint64_t seed, const void *key, size_t key_bytes)
 size_t
 ds_hash_entry_max(uint32_t extent_shift)
 {
-	/* a block is at most one extent: tag, two lengths, key, value */
-	return ((size_t) 1 << extent_shift) - DS_HEAP_TAG_BYTES - 2 * sizeof(uint32_t);
+	/* a block is at most one extent: tag, two lengths, key, value; when it is shared, some more */
+	return ((size_t) 1 << extent_shift) - DS_HEAP_TAG_BYTES - 2 * sizeof(uint32_t) - DS_VALUE_TAIL_BYTES;
 }
 
 static NrOpHeader *

@@ -87,7 +87,7 @@ find_mixed(const NrCopy *copy, const DsHashLine *line, uint32_t hash,
 
 			if (ds_entry_long_hash(entry) != hash)
 				continue;
-			block = ds_heap_payload(copy, ds_entry_long_ref(entry));
+			block = ds_value_at(copy, ds_entry_long_ref(entry));
 			if (block->key_bytes == key_bytes && key_equal(block->bytes, key, key_bytes, width))
 			{
 				value->bytes = block->bytes + key_bytes;
@@ -308,7 +308,7 @@ read_stat(const NrCopy *copy, DsHashStat *stat)
 	stat->value_bytes = root->value_bytes;
 	stat->buckets = root->n_buckets;
 	stat->overflow_lines = root->overflow_lines;
-	stat->heap_used_bytes = heap->used_units << NR_REF_UNIT_SHIFT;
+	stat->heap_used_bytes = (heap->used_units + root->value_units) << NR_REF_UNIT_SHIFT;
 	stat->heap_free_bytes = ds_heap_free_bytes(copy, heap);
 	stat->extents_segments = root->segments;
 	stat->extents_heap = heap->extents;

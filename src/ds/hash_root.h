@@ -6,7 +6,8 @@
  *
  * LAYOUT.  The root extent holds the engine's extent table, DsHashRoot with the
  * segment directory, the heap's state; then spare bytes: the first half is the
- * heap's stretch, the second half are lines.
+ * heap's stretch, the second half are lines.  Long entries may be in memory that two
+ * copies share: value.h.
  *
  * LINES are counted through all segments.  Line i lies in segment i >> seg_shift;
  * one segment is one extent, and segment 0 is the root extent, of which only the
@@ -48,6 +49,9 @@
 #define DS_HASH_SPLITS_MAX	2
 #define DS_HASH_MERGES_MAX	4
 
+/* What a block of shared memory has besides the entry: value.h. */
+#define DS_VALUE_TAIL_BYTES	16
+
 /* Heads of the trie of notes: hash_note.h. */
 #define DS_NOTE_HEADS		16
 
@@ -85,7 +89,12 @@ typedef struct DsHashRoot
 	uint64_t	note_max;		/* no note has a higher number; 0: none */
 	NrRef		note_oldest;	/* as they were left */
 	NrRef		note_newest;
-	uint64_t	reserved_order[3];
+
+	/* long entries in memory that two copies share: value.h */
+	uint64_t	value_units;	/* of those that this copy refers to */
+	uint32_t	value_number;	/* how often memory was asked for */
+	uint32_t	value_drops;
+	uint64_t	reserved_value;
 	NrRef		note_heads[DS_NOTE_HEADS];
 
 	uint32_t	dir[];			/* extent of segment i */
@@ -172,8 +181,8 @@ extern void ds_hash_retain(NrCopy *copy, DsHashRoot *root, uint64_t order_seq);
 
 /* ---- hash_need.c ---- */
 
-extern uint32_t ds_hash_need(const NrCopyConfig *config, uint32_t n, uint64_t bytes);
-extern uint32_t ds_hash_need_ops(const NrCopyConfig *config, const void *ops, size_t bytes, uint32_t n,
+extern NrNeed ds_hash_need(const NrCopyConfig *config, uint32_t n, uint64_t bytes);
+extern NrNeed ds_hash_need_ops(const NrCopyConfig *config, const void *ops, size_t bytes, uint32_t n,
 								 bool ordered);
 
 /* ---- hash_order.c ---- */
@@ -219,6 +228,8 @@ extern bool ds_hash_op_parts(const NrOpHeader *op, DsHashParts *parts);
 extern NrStatus ds_hash_op_check(const NrCopy *copy, const DsHashRoot *root, const NrOpHeader *op);
 extern void ds_hash_prefetch(const NrCopy *copy, const NrOpHeader *op);
 extern NrStatus ds_hash_write(NrCopy *copy, const NrOpHeader *op, NrResponse *resp);
+/* A block of the copy's heap that is in use, as far as a look at its tag tells. For verify. */
+extern bool ds_hash_block_sound(const NrCopy *copy, DsHashRoot *root, NrRef ref);
 extern uint64_t ds_hash_checksum(const NrCopy *copy);
 extern const char *ds_hash_verify(const NrCopy *copy);
 

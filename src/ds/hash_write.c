@@ -23,10 +23,12 @@ long_bytes(const DsHashPut *put)
 static void
 block_fill(const NrCopy *copy, const DsHashPut *put)
 {
-	DsHashLong *block = ds_heap_payload(copy, put->block);
-	size_t		capacity = ds_heap_capacity(block);
+	DsHashLong *block = ds_value_at(copy, put->block);
+	size_t		capacity = ds_value_capacity(copy, block);
 	size_t		bytes = long_bytes(put);
 
+	if (!ds_value_fresh(copy))
+		return;
 	block->key_bytes = put->key_bytes;
 	block->value_bytes = put->value_bytes;
 	memcpy(block->bytes, put->key, put->key_bytes);
@@ -104,14 +106,15 @@ put_in_place(NrCopy *copy, DsHashRoot *root, DsHashPut *put, const DsHashEntry *
 /*
  * The block of a long entry: the one that its key has when the new value fits,
  * else a new one.  A block somewhat too long is kept as it is, so that sizes
- * that go up and down by little do not leave slivers behind.
+ * that go up and down by little do not leave slivers behind.  One that two copies
+ * share does not change.
  */
 static bool
 put_block(NrCopy *copy, DsHashRoot *root, DsHashPut *put, NrRef old)
 {
 	size_t		bytes = long_bytes(put);
 
-	if (old != 0)
+	if (old != 0 && copy->shared == NULL)
 	{
 		size_t		capacity = ds_heap_capacity(ds_heap_payload(copy, old));
 
@@ -123,7 +126,7 @@ put_block(NrCopy *copy, DsHashRoot *root, DsHashPut *put, NrRef old)
 			return true;
 		}
 	}
-	put->block = ds_heap_alloc(copy, ds_hash_heap(root), bytes, true);
+	put->block = ds_value_alloc(copy, root, bytes);
 	return put->block != 0;
 }
 
@@ -182,7 +185,7 @@ store(NrCopy *copy, DsHashRoot *root, DsHashPut *put)
 	if (!line)
 	{
 		if (put->block != 0)
-			ds_heap_free(copy, ds_hash_heap(root), put->block);
+			ds_value_drop(copy, root, put->block);
 		return NR_NO_SPACE;
 	}
 	if (spot)
@@ -190,7 +193,7 @@ store(NrCopy *copy, DsHashRoot *root, DsHashPut *put)
 		ds_hash_forget(root, spot->entry, &old);
 		ds_line_cut(spot->line, spot->entry);
 		if (old_block != 0)
-			ds_heap_free(copy, ds_hash_heap(root), old_block);
+			ds_value_drop(copy, root, old_block);
 	}
 	if (put->block != 0)
 		block_fill(copy, put);
@@ -258,7 +261,7 @@ hash_delete(NrCopy *copy, DsHashRoot *root, const NrOpHeader *op)
 	ds_hash_forget(root, spot.entry, &old);
 	ds_line_cut(spot.line, spot.entry);
 	if (block != 0)
-		ds_heap_free(copy, ds_hash_heap(root), block);
+		ds_value_drop(copy, root, block);
 	ds_line_pull(copy, root, spot.line, spot.prev == NULL);
 	if (spot.prev && spot.line->used == 0)
 		ds_line_unlink_next(copy, root, spot.prev);

@@ -266,6 +266,17 @@ ds_heap_init(NrCopy *copy, DsHeap *heap, size_t from, size_t to)
 	make_root_stretch(copy, heap);
 }
 
+static void
+forget_blocks(DsHeap *heap)
+{
+	heap->extents = 0;
+	heap->used_blocks = 0;
+	heap->used_units = 0;
+	heap->fl_map = 0;
+	memset(heap->sl_map, 0, sizeof(heap->sl_map));
+	memset(heap->heads, 0, heap->lists * sizeof(NrRef));
+}
+
 void
 ds_heap_reset(NrCopy *copy, DsHeap *heap)
 {
@@ -274,13 +285,46 @@ ds_heap_reset(NrCopy *copy, DsHeap *heap)
 	for (uint32_t w = 0; w < (heap->extents_max + 63) / 64; w++)
 		for (; owner[w] != 0; owner[w] &= owner[w] - 1)
 			nr_extent_give(copy, w * 64 + (uint32_t) __builtin_ctzll(owner[w]));
-	heap->extents = 0;
-	heap->used_blocks = 0;
-	heap->used_units = 0;
-	heap->fl_map = 0;
-	memset(heap->sl_map, 0, sizeof(heap->sl_map));
-	memset(heap->heads, 0, heap->lists * sizeof(NrRef));
+	forget_blocks(heap);
 	make_root_stretch(copy, heap);
+}
+
+/* The blocks of the root stretch, one after the other; 0: its end. */
+static NrRef
+root_block_after(const NrCopy *copy, const DsHeap *heap, NrRef ref)
+{
+	if (ref == 0)
+		ref = heap->root_first;
+	else
+		ref += block_units(block_at(copy, ref));
+	return ref < heap->root_first + heap->root_units ? ref : 0;
+}
+
+NrRef
+ds_heap_root_next(const NrCopy *copy, const DsHeap *heap, NrRef after)
+{
+	while ((after = root_block_after(copy, heap, after)) != 0 && !block_used(block_at(copy, after)))
+		;
+	return after;
+}
+
+void
+ds_heap_leave(const NrCopy *copy, DsHeap *heap)
+{
+	memset(owner_map(heap), 0, (heap->extents_max + 63) / 64 * sizeof(uint64_t));
+	forget_blocks(heap);
+	for (NrRef ref = 0; (ref = root_block_after(copy, heap, ref)) != 0;)
+	{
+		DsHeapBlock *block = block_at(copy, ref);
+
+		if (!block_used(block))
+			list_push(copy, heap, ref, block);
+		else
+		{
+			heap->used_blocks++;
+			heap->used_units += block_units(block);
+		}
+	}
 }
 
 uint64_t

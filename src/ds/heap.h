@@ -84,6 +84,15 @@ extern void ds_heap_shrink(NrCopy *copy, DsHeap *heap, NrRef ref, size_t bytes);
 /* Free everything: give all extents back.  Takes time by the number of extents, not of blocks. */
 extern void ds_heap_reset(NrCopy *copy, DsHeap *heap);
 
+/*
+ * Forget all extents without giving them back, with whatever is in them; they are the caller's.  Blocks
+ * in the root stretch stay as they are.
+ */
+extern void ds_heap_leave(const NrCopy *copy, DsHeap *heap);
+
+/* The first block in use of the root stretch behind this one (0: of all); 0: none. */
+extern NrRef ds_heap_root_next(const NrCopy *copy, const DsHeap *heap, NrRef after);
+
 /* Does the heap hold this extent? The root extent is not counted. */
 extern bool ds_heap_owns(const DsHeap *heap, uint32_t extent);
 

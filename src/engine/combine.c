@@ -11,6 +11,8 @@
 #define NR_BATCH_REQUESTS	256 /* requests in one batch */
 #define NR_BATCH_GRANTS		16	/* extents granted in one batch beyond what it may need itself */
 #define NR_LOCK_TRIES		5	/* sleeps that a brief wait for the lock takes */
+#define NR_DEFERRED_MAX		4	/* extents' worth of dropped shared memory that may await the next write */
+#define NR_COMBINE_TIDIES	2	/* batches of one combiner that tidy up: reclaim, then release */
 
 /* ---- the combiner lock ---- */
 
@@ -109,7 +111,7 @@ typedef struct Collected
 	uint64_t	inline_bytes;	/* ring bytes that the requests need */
 	uint64_t	op_bytes;		/* of all operations, wherever they lie */
 	uint32_t	ops;
-	uint32_t	need;			/* extents that they may use; set by reserve() */
+	NrNeed		need;			/* extents that they may use; set by reserve() */
 } Collected;
 
 static size_t
@@ -243,21 +245,28 @@ typedef enum Round
 	ROUND_FULL					/* somebody pends and the log has no room */
 } Round;
 
+/* May a batch have no requests, and what does it let go of? */
+typedef enum Tidy
+{
+	TIDY_NOT,
+	TIDY_SURPLUS,
+	TIDY_ALL					/* free extents of either kind: both copies share memory */
+} Tidy;
+
 /* Room in the ring for what was collected, and for the extents it may be granted. */
 static NrBatch *
 reserve(NrEngine *e, const NrDispatch *dispatch, uint32_t g, uint32_t r, Collected *c,
-		uint32_t *grants_max, size_t *fixed, uint64_t *pos)
+		uint32_t *numbers_max, size_t *fixed, uint64_t *pos)
 {
 	struct NrGroup *group = nr_group(e, g);
 	size_t		max = nr_ring_batch_max(e, group);
-	size_t		room;
+	size_t		room = (max - sizeof(NrBatch) - c->inline_bytes) / sizeof(uint32_t);
+	uint64_t	numbers;
 
-	c->need = c->ops > 0 ? dispatch->need(&group->copy_config, c->ops, c->op_bytes) : 0;
-	*grants_max = NR_BATCH_GRANTS + c->need;
-	room = (max - sizeof(NrBatch) - c->inline_bytes) / (sizeof(uint32_t) * group->copies);
-	if (*grants_max > room)
-		*grants_max = (uint32_t) room;
-	*fixed = NR_OP_ALIGN(sizeof(NrBatch) + *grants_max * group->copies * sizeof(uint32_t));
+	c->need = c->ops > 0 ? dispatch->need(&group->copy_config, c->ops, c->op_bytes) : (NrNeed) {0};
+	numbers = nr_grant_numbers(group, (uint64_t) NR_BATCH_GRANTS + c->need.extents, c->need.shared);
+	*numbers_max = (uint32_t) (numbers < room ? numbers : room);
+	*fixed = NR_OP_ALIGN(sizeof(NrBatch) + *numbers_max * sizeof(uint32_t));
 	if (*fixed + c->inline_bytes > max)
 		*fixed -= 8;			/* rounded up past the end */
 	return nr_ring_reserve(e, g, r, *fixed + c->inline_bytes, pos);
@@ -269,14 +278,14 @@ reserve(NrEngine *e, const NrDispatch *dispatch, uint32_t g, uint32_t r, Collect
  * before any request is taken.
  */
 static Round
-append_batch(NrSession *s, const NrDispatch *dispatch, uint32_t g, bool serve, bool surplus, NrFull *full)
+append_batch(NrSession *s, const NrDispatch *dispatch, uint32_t g, bool serve, Tidy tidy, NrFull *full)
 {
 	NrEngine   *e = s->engine;
 	uint32_t	r = nr_home(s, g);
 	struct NrGroup *group = nr_group(e, g);
 	struct NrReplica *rep = nr_replica(e, g, r);
 	size_t		fixed;
-	uint32_t	grants_max;
+	uint32_t	numbers_max;
 	Collected	c;
 	NrBatch    *batch;
 	uint64_t	pos;
@@ -290,13 +299,13 @@ append_batch(NrSession *s, const NrDispatch *dispatch, uint32_t g, bool serve, b
 	if (serve)
 		collect(e, g, r, nr_ring_batch_max(e, group) - sizeof(NrBatch) -
 				NR_BATCH_GRANTS * group->copies * sizeof(uint32_t), &c);
-	if (c.n == 0 && !surplus)
+	if (c.n == 0 && tidy == TIDY_NOT)
 		return ROUND_NOTHING;
-	batch = reserve(e, dispatch, g, r, &c, &grants_max, &fixed, &pos);
+	batch = reserve(e, dispatch, g, r, &c, &numbers_max, &fixed, &pos);
 	if (batch == NULL && c.n > 1)
 	{
 		collect_only_first(e, g, r, &c);
-		batch = reserve(e, dispatch, g, r, &c, &grants_max, &fixed, &pos);
+		batch = reserve(e, dispatch, g, r, &c, &numbers_max, &fixed, &pos);
 	}
 	full->slots = batch != NULL && !nr_log_claim(e, g);
 	if (batch == NULL || full->slots)
@@ -309,18 +318,23 @@ append_batch(NrSession *s, const NrDispatch *dispatch, uint32_t g, bool serve, b
 	batch->horizon = 0;
 	request_bytes = (size_t) (take(e, g, r, &c, batch, (char *) batch + fixed, &op_bytes) -
 							  ((char *) batch + fixed));
-	if (batch->requests == 0 && !surplus)
+	if (batch->requests == 0 && tidy == TIDY_NOT)
 	{
 		nr_log_give_back(e, g);
 		return ROUND_NOTHING;
 	}
+	if (group->loading && batch->requests > 0)
+		group->loading = false; /* readers have something to lose */
 	/* of all that were collected: who has withdrawn since makes it no more than needed */
-	nr_grant_best(s, dispatch, g, batch, batch->ops > 0 ? c.need : 0, grants_max);
+	nr_grant_best(s, dispatch, g, batch, batch->ops > 0 ? c.need : (NrNeed) {0}, numbers_max);
+	if (tidy == TIDY_ALL)
+		nr_grant_release_free(group, batch);
 	grant_bytes = nr_grant_bytes(group, batch);
 	memmove((char *) (batch + 1) + grant_bytes, (char *) batch + fixed, request_bytes);
 	batch->bytes = (uint32_t) NR_LINE_UP(sizeof(NrBatch) + grant_bytes + request_bytes);
 	nr_ring_commit(e, g, r, pos, batch->bytes);
 	NR_POINT("batch_filled");
+	batch->floor = nr_shares_deferred(e, group, g, r) ? nr_log_head(e, g) : 0;
 	nr_store64_rlx(&batch->seq, UINT64_MAX);	/* published by the append, edge L1 */
 	seq = nr_log_append(e, g, r, pos);
 	nr_store64_rlx(&batch->seq, seq);	/* read by combiners of this replica only, edge K1 */
@@ -333,22 +347,61 @@ append_batch(NrSession *s, const NrDispatch *dispatch, uint32_t g, bool serve, b
 	return ROUND_BATCH;
 }
 
+/* So much was dropped that its memory should not wait for the next write. */
+static inline bool
+reclaim_due(NrEngine *e, uint32_t g, uint32_t r)
+{
+	return nr_shared_deferred(e, g, r) > NR_DEFERRED_MAX;
+}
+
+/* Bring all copies to the tail as far as nobody need be waited for; are they there? */
+static bool
+all_follow(NrSession *s, const NrDispatch *dispatch, uint32_t g)
+{
+	nr_replay_older(s, dispatch, g, nr_home(s, g));
+	nr_help_laggards(s, dispatch, g);
+	return nr_log_head(s->engine, g) == nr_log_tail(s->engine, g);
+}
+
+bool
+nr_tidy_due(NrEngine *e, uint32_t g, uint32_t r)
+{
+	return nr_grant_surplus(nr_group(e, g)) || reclaim_due(e, g, r);
+}
+
+bool
+nr_append_empty(NrSession *s, const NrDispatch *dispatch, uint32_t g, bool all)
+{
+	NrFull		full;
+
+	return append_batch(s, dispatch, g, false, all ? TIDY_ALL : TIDY_SURPLUS, &full) == ROUND_BATCH;
+}
+
 NrCombined
 nr_combine(NrSession *s, const NrDispatch *dispatch, uint32_t g, NrPatience patience, NrFull *full)
 {
 	struct NrGroup *group = nr_group(s->engine, g);
 	uint32_t	home = nr_home(s, g);
-	bool		may_release = true;
+	int			tidies = 0;
 	bool		helped = false;
 
 	for (int round = 0; round < NR_COMBINE_ROUNDS; round++)
 	{
-		bool		surplus = may_release && nr_grant_surplus(group);
+		bool		reclaim = tidies < NR_COMBINE_TIDIES && nr_group_shares(group) &&
+			reclaim_due(s->engine, g, home);
+		Tidy		surplus;
 		Round		result;
 
 		if (group->copies == 2 &&
 			!nr_lr_drain(s, g, home, round == 0 ? patience : NR_IMPATIENT))
 			return round == 0 ? NR_COMBINE_HELD_UP : NR_COMBINED;
+		if (reclaim && !all_follow(s, dispatch, g))
+		{
+			reclaim = false;
+			if (round > 0)		/* before, it may be only ourselves who lag */
+				tidies = NR_COMBINE_TIDIES;
+		}
+		surplus = reclaim || (tidies < NR_COMBINE_TIDIES && nr_grant_surplus(group)) ? TIDY_SURPLUS : TIDY_NOT;
 		full->head = nr_log_head(s->engine, g);
 		result = append_batch(s, dispatch, g, true, surplus, full);
 		if (result == ROUND_NOTHING)
@@ -357,7 +410,7 @@ nr_combine(NrSession *s, const NrDispatch *dispatch, uint32_t g, NrPatience pati
 		{
 			/* requests of ours are in it: no way back */
 			(void) nr_replay(s, dispatch, g, home, NR_PATIENT, false);
-			may_release = may_release && !surplus;
+			tidies += surplus != TIDY_NOT;
 			helped = false;
 			continue;
 		}
@@ -387,12 +440,11 @@ nr_help_laggards(NrSession *s, const NrDispatch *dispatch, uint32_t g)
 }
 
 void
-nr_release_surplus(NrSession *s, const NrDispatch *dispatch, uint32_t g)
+nr_tidy(NrSession *s, const NrDispatch *dispatch, uint32_t g)
 {
 	struct NrGroup *group = nr_group(s->engine, g);
-	NrFull		full;
 
-	if (!nr_grant_surplus(group) || append_batch(s, dispatch, g, false, true, &full) != ROUND_BATCH)
+	if (!nr_tidy_due(s->engine, g, nr_home(s, g)) || !nr_append_empty(s, dispatch, g, false))
 		return;
 	if (group->copies == 2)
 		nr_replay_all(s, dispatch, g);

@@ -66,10 +66,18 @@ extern bool nr_request_withdraw(NrSession *s, uint32_t g);
 
 /*
  * With the combiner lock of the session's own replica (two copies: as nr_replay_all
- * wants it): append a batch that gives surplus extents back, if there are any and the
- * log has room.  Waits for nobody.
+ * wants it): is there memory to be tidied up, because free extents are surplus, or because much
+ * shared memory awaits NrDispatch.reclaim?  If so, append a batch that does it, if the
+ * log has room.  Waits for nobody.  What is reclaimed may be surplus for the next one.
  */
-extern void nr_release_surplus(NrSession *s, const NrDispatch *dispatch, uint32_t g);
+extern bool nr_tidy_due(NrEngine *e, uint32_t g, uint32_t r);
+extern void nr_tidy(NrSession *s, const NrDispatch *dispatch, uint32_t g);
+
+/*
+ * The same locks: append a batch without requests.  "all": with all free extents, of a group whose
+ * copies share memory, not only the surplus.  False: the log has no room.
+ */
+extern bool nr_append_empty(NrSession *s, const NrDispatch *dispatch, uint32_t g, bool all);
 
 /* Bring lagging replicas forward whose combiner lock is free. */
 extern void nr_help_laggards(NrSession *s, const NrDispatch *dispatch, uint32_t g);

@@ -27,6 +27,21 @@
  *
  * REFERENCES inside a copy are NrRef: logical extent and offset in units of
  * 16 bytes, in 32 bits: at most 64 GiB in one copy.
+ *
+ * ALIASING.  The two copies of a replica may share memory for what a write puts there once and
+ * nothing changes afterwards: left-right's remedy for twice the memory (the crate's
+ * "aliasing").  It has an extent table, logical numbers and a root of its own
+ * (NrCopy.shared), and grants and releases like those of a copy.  Each write is applied twice,
+ * and NrCopy.pass tells which time it is:
+ *
+ *	 first		may take and write shared memory, and note for the second time what it took
+ *	 second		finds there what the first time has written; changes no shared
+ *				byte that a reader may look at
+ *
+ * A reader in the older copy may still use what the newer one has dropped.  So memory that
+ * is dropped is set aside, with NrCopy.seq, and reused when "reclaim" says that both
+ * copies of all replicas have dropped it.  That position travels in the log: so
+ * the shared memory of all replicas is the same at the same position, too.
  */
 #ifndef NR_DISPATCH_H
 #define NR_DISPATCH_H
@@ -104,6 +119,13 @@ typedef struct NrResponse
  */
 typedef struct NrExtentTable NrExtentTable;
 
+typedef enum NrPass
+{
+	NR_PASS_FIRST,				/* the other copy will have this write, too, or there is none */
+	NR_PASS_SECOND,				/* the other copy has had it */
+	NR_PASS_ONLY				/* the other copy will be made equal to this one; nobody reads either */
+} NrPass;
+
 typedef struct NrCopy
 {
 	char	   *region;			/* extent 0 of this node's pool */
@@ -112,6 +134,15 @@ typedef struct NrCopy
 	NrExtentTable *table;		/* first bytes of the root extent */
 	const uint32_t *map;		/* logical -> physical extent numbers */
 	char	   *root;			/* the structure's own root bytes, cache-line aligned */
+
+	/* what the two copies share */
+	NrExtentTable *shared;		/* NULL: nothing */
+	const uint32_t *shared_map; /* of "shared"; when they share nothing, "map" */
+	char	   *shared_root;	/* the structure's shared_size() bytes, cache-line aligned */
+
+	/* while a write is applied */
+	NrPass		pass;
+	uint64_t	seq;			/* log position of its batch */
 } NrCopy;
 
 /* The extent table; written by the engine and by take/give, both under the write lock of the copy. */
@@ -122,8 +153,9 @@ struct NrExtentTable
 	uint32_t	free_head;		/* mapped but not in use by the structure, by next[] */
 	uint32_t	free_count;
 	uint32_t	mapped_count;	/* free and in use, root included */
-	uint32_t	root_bytes;		/* dispatch->size() as it was at init */
-	uint32_t	reserved[10];
+	uint32_t	root_bytes;		/* dispatch->size() or shared_size() as it was at init */
+	uint32_t	deferred;		/* of shared memory: extents' worth that is set aside, rounded up, as the structure reckons */
+	uint32_t	reserved[9];
 	uint32_t	words[];		/* map[capacity], next[capacity] */
 };
 
@@ -154,6 +186,28 @@ nr_ref_ptr(const NrCopy *copy, NrRef ref)
 	return copy->region
 		+ ((size_t) copy->map[ref >> copy->ref_shift] << copy->extent_shift)
 		+ ((size_t) (ref & ((1u << copy->ref_shift) - 1)) << NR_REF_UNIT_SHIFT);
+}
+
+/* Of a reference into shared memory. */
+static inline void *
+nr_shared_ptr(const NrCopy *copy, NrRef ref)
+{
+	return copy->region
+		+ ((size_t) copy->shared_map[ref >> copy->ref_shift] << copy->extent_shift)
+		+ ((size_t) (ref & ((1u << copy->ref_shift) - 1)) << NR_REF_UNIT_SHIFT);
+}
+
+/* Shared memory as if it were a copy, for whoever manages it: extents, references, root. */
+static inline NrCopy
+nr_copy_shared(const NrCopy *copy)
+{
+	NrCopy		shared = *copy;
+
+	shared.table = copy->shared;
+	shared.map = copy->shared_map;
+	shared.root = copy->shared_root;
+	shared.shared = NULL;
+	return shared;
 }
 
 static inline NrRef
@@ -210,9 +264,16 @@ typedef struct NrCopyConfig
 	uint32_t	extent_shift;
 	uint32_t	extents_max;	/* capacity of the extent table: the group's quota */
 	uint32_t	arg_bytes;		/* used bytes of arg */
-	uint32_t	reserved;
+	uint32_t	shared_max;		/* the same for what two copies share; 0: nothing */
 	char		arg[NR_ARG_BYTES];	/* the structure's own parameters (seed, line width, ...) */
 } NrCopyConfig;
+
+/* Extents that writes may take into use: in each copy, and in what the copies share. */
+typedef struct NrNeed
+{
+	uint32_t	extents;
+	uint32_t	shared;
+} NrNeed;
 
 /*
  * The dispatch table.  Process-local: shared memory holds only "id".
@@ -227,11 +288,26 @@ typedef struct NrDispatch
 	/* Root bytes for this configuration. */
 	size_t		(*size) (const NrCopyConfig *config);
 
-	/* Extents, besides the root, that "init" takes; granted before it is called. */
+	/*
+	 * Extents, besides the root, that "init" takes; granted before it is called.  The structure
+	 * never has fewer afterwards.
+	 */
 	uint32_t	(*init_extents) (const NrCopyConfig *config);
 
-	/* Make an empty structure.  copy->root has size() zeroed bytes. */
+	/*
+	 * Make an empty structure.  copy->root has size() zeroed bytes.  Shared memory is made with
+	 * the first copy of a replica; its root is zeroed then, too.
+	 */
 	void		(*init) (NrCopy *copy, const NrCopyConfig *config);
+
+	/* Root bytes in shared memory.  NULL: the structure does not share any. */
+	size_t		(*shared_size) (const NrCopyConfig *config);
+
+	/*
+	 * Before the operations of a batch are applied for the first time: what was set
+	 * aside by batches before "floor" may be reused.  NULL only with shared_size.
+	 */
+	void		(*reclaim) (NrCopy *copy, uint64_t floor);
 
 	/*
 	 * Read.  "op" and "resp" are process-local structs of the structure's own
@@ -255,16 +331,17 @@ typedef struct NrDispatch
 
 	/*
 	 * Upper bound of the extents that a batch of n writes with this many bytes
-	 * (headers included) may take into use, whatever the state of the copy.
+	 * (headers included) may take into use, whatever the state of the copy; but of shared
+	 * memory, a write that drops everything may make those behind it need more.
 	 */
-	uint32_t	(*need) (const NrCopyConfig *config, uint32_t n, uint64_t bytes);
+	NrNeed		(*need) (const NrCopyConfig *config, uint32_t n, uint64_t bytes);
 
 	/*
 	 * The same for writes that must not fail: an upper bound that holds whatever
 	 * happens to the copy before they are applied.  "ordered": they will carry
 	 * order numbers.  NULL: such writes are not supported.
 	 */
-	uint32_t	(*need_ops) (const NrCopyConfig *config, const void *ops, size_t bytes, uint32_t n,
+	NrNeed		(*need_ops) (const NrCopyConfig *config, const void *ops, size_t bytes, uint32_t n,
 							 bool ordered);
 
 	/*
@@ -297,12 +374,13 @@ typedef struct NrDispatch
 	 * other copy.  Groups of several replicas use dispatch_mut, since there an
 	 * operation has several first copies.
 	 *
-	 * drop_first, drop_second: the group is destroyed; the copy that readers saw last
+	 * drop_first, drop_second: the group is destroyed, or emptied (nr_group_clear); the copy that readers saw last
 	 * comes second.  The extents go back to the pool whatever these do.
 	 *
 	 * sync_with: make "to" equal to "from", which holds what was loaded before the
 	 * first publish.  Both have the same logical extents mapped; the engine has
-	 * copied their bytes and the table but for where they lie.
+	 * copied their bytes and the table but for where they lie; what they share they
+	 * have already.
 	 */
 	NrStatus	(*absorb_first) (NrCopy *copy, NrOpHeader *op, NrResponse *resp);
 	NrStatus	(*absorb_second) (NrCopy *copy, const NrOpHeader *op, NrResponse *resp);

@@ -172,6 +172,8 @@ extern void nr_session_info(NrEngine *engine, uint32_t idx, NrSessionInfo *info)
 typedef struct NrGroupConfig
 {
 	uint32_t	extents_max;	/* quota: extents of each copy, log not counted */
+	uint32_t	shared_max;		/* with two copies of a structure that can: extents that they share at most, all within
+								 * the quota of both together; 0: they share nothing */
 	uint32_t	log_bytes;		/* for each replica; rounded up to whole extents, at least one */
 	uint32_t	batch_bytes_max;	/* largest request, headers included */
 	uint32_t	copies;			/* in each replica: 1 (0 means 1) or 2 */
@@ -350,6 +352,28 @@ extern uint64_t nr_pending_count(NrHandle *handle);
 extern NrStatus nr_group_retire(NrHandle *handle, bool cancellable);
 extern bool nr_group_retired(const NrHandle *handle);
 
+/*
+ * What can be done with a group that is retired, while nobody writes:
+ *
+ * nr_execute_retired: read it all the same (left_right: Taken).  NR_BAD_CONFIG: it is not retired.
+ *
+ * nr_group_restore: readers are let in again, and find everything as it was, or nothing after
+ * nr_group_clear.  Never waits.
+ *
+ * nr_group_own / nr_group_disown: hold what nr_group_clear needs, the combiner
+ * locks of all replicas, with all copies at the tail.  NR_CANCELLED: nothing is held.
+ *
+ * nr_group_clear, while owned: the structure drops its copies (drop_first,
+ * drop_second), their memory goes back to the pool, and an empty structure is made as by
+ * nr_group_create.  Nothing may be pending or prepared.  Never waits, cannot fail;
+ * the group stays retired, and what comes first afterwards is loading again.
+ */
+extern NrStatus nr_execute_retired(NrHandle *handle, const void *op, void *resp);
+extern void nr_group_restore(NrHandle *handle);
+extern NrStatus nr_group_own(NrHandle *handle, bool cancellable);
+extern void nr_group_disown(NrHandle *handle);
+extern void nr_group_clear(NrHandle *handle);
+
 /* Largest single operation, header included: it must fit an extent beside the engine's own header. */
 extern size_t nr_op_bytes_max(const NrGeometry *geo);
 
@@ -381,10 +405,13 @@ typedef struct NrGroupInfo
 {
 	bool		exists;
 	uint32_t	generation;
-	uint32_t	copies;			/* in each replica; the extents below are those of one */
-	uint32_t	extents_max;
-	uint32_t	extents_used;	/* mapped in the copies (one node's worth) */
-	uint32_t	extents_free;	/* of these, not in use by the structure; estimate */
+	uint32_t	copies;			/* in each replica */
+	bool		aliased;		/* they share values */
+	uint32_t	extents_max;	/* of all copies of one replica together, what they share included */
+	uint32_t	extents_used;	/* mapped */
+	uint32_t	extents_shared; /* of these, shared by two copies */
+	uint32_t	extents_free;	/* of those that are mapped, not in use by the structure; estimate */
+	bool		retired;		/* nr_group_retire: readers are sent away */
 	uint32_t	extents_log;	/* log and payloads */
 	uint64_t	tail;			/* batches appended */
 	uint64_t	completed;		/* batches whose responses may be out */

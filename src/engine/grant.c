@@ -8,48 +8,131 @@
 #define NR_HEADROOM_KEEP	2	/* free extents that a group keeps */
 #define NR_HEADROOM_MAX		6	/* above: the surplus goes back to the pool */
 
+/* Memory of one kind, and what a batch has to do with it. */
+typedef struct Account
+{
+	struct NrGroup *group;
+	NrAtomic64 *headroom;
+	NrAtomic32 *mapped;
+	uint32_t	each;			/* physical extents that one grant takes */
+	uint32_t   *grants;			/* in the batch */
+	uint32_t   *releases;
+	uint32_t   *claim;
+	uint32_t   *numbers;		/* behind the batch, where the first grant's go */
+	uint32_t	numbers_max;
+} Account;
+
+static inline void
+open_copies(struct NrGroup *group, NrBatch *batch, uint32_t numbers_max, Account *a)
+{
+	a->group = group;
+	a->headroom = &group->headroom;
+	a->mapped = &group->mapped;
+	a->each = group->copies;
+	a->grants = &batch->grants;
+	a->releases = &batch->releases;
+	a->claim = &batch->claim;
+	a->numbers = (uint32_t *) (batch + 1);
+	a->numbers_max = numbers_max;
+}
+
+/* When the batch has all its grants of the other kind. */
+static inline void
+open_shared(struct NrGroup *group, NrBatch *batch, uint32_t numbers_max, Account *a)
+{
+	uint32_t	taken = (uint32_t) nr_grant_numbers(group, batch->grants, 0);
+
+	a->group = group;
+	a->headroom = &group->shared_headroom;
+	a->mapped = &group->shared_mapped;
+	a->each = 1;
+	a->grants = &batch->shared_grants;
+	a->releases = &batch->shared_releases;
+	a->claim = &batch->shared_claim;
+	a->numbers = (uint32_t *) (batch + 1) + taken;
+	a->numbers_max = numbers_max > taken ? numbers_max - taken : 0;
+}
+
+static bool
+surplus(const NrAtomic64 *headroom)
+{
+	return (int64_t) nr_load64_rlx(headroom) > NR_HEADROOM_MAX;
+}
+
 bool
 nr_grant_surplus(const struct NrGroup *group)
 {
-	return (int64_t) nr_load64_rlx(&group->headroom) > NR_HEADROOM_MAX;
+	return surplus(&group->headroom) || (nr_group_shares(group) && surplus(&group->shared_headroom));
 }
 
-/* One extent for each copy, or none. */
-static bool
-alloc_for_copies(NrEngine *e, uint32_t g, uint32_t *extents)
+static uint64_t
+quota(const struct NrGroup *group)
 {
-	struct NrGroup *group = nr_group(e, g);
+	return (uint64_t) group->copies * group->config.extents_max;
+}
 
-	for (uint32_t c = 0; c < group->copies; c++)
+bool
+nr_grant_impossible(const struct NrGroup *group, NrNeed need)
+{
+	uint32_t	roots = nr_group_shares(group) ? 1 : 0;
+
+	return need.extents >= group->config.extents_max || need.shared > group->config.shared_max - roots ||
+		nr_grant_numbers(group, need.extents + UINT64_C(1), need.shared + roots) > quota(group);
+}
+
+/* Within the quota, this extent counted already? */
+static bool
+affordable(const Account *a, uint32_t mapped)
+{
+	const struct NrGroup *group = a->group;
+
+	if (mapped > (a->headroom == &group->headroom ? group->config.extents_max : group->config.shared_max))
+		return false;
+	/* whoever adds to either looks at both afterwards: two cannot go beyond the quota together */
+	return nr_grant_numbers(group, nr_load32_seq(&group->mapped),	/* edge P1: a count */
+							nr_load32_seq(&group->shared_mapped)) <= quota(group);	/* edge P1: a count */
+}
+
+/* One extent for each copy, or one for both; or none. */
+static bool
+alloc_each(NrEngine *e, uint32_t g, const Account *a)
+{
+	uint32_t   *numbers = a->numbers + *a->grants * a->each;
+
+	for (uint32_t i = 0; i < a->each; i++)
 	{
-		extents[c] = nr_pool_alloc(e, g, group->replicas);
-		if (extents[c] == NR_NO_EXTENT)
+		numbers[i] = nr_pool_alloc(e, g, a->group->replicas);
+		if (numbers[i] == NR_NO_EXTENT)
 		{
-			while (c > 0)
-				nr_pool_free(e, extents[--c]);
+			while (i > 0)
+				nr_pool_free(e, numbers[--i]);
 			return false;
 		}
 	}
 	return true;
 }
 
-/* One extent more for the copies, within the quota. */
 static bool
-grant_one(NrEngine *e, uint32_t g, NrBatch *batch, bool *pool_empty)
+numbers_left(const Account *a)
 {
-	struct NrGroup *group = nr_group(e, g);
+	return (*a->grants + UINT64_C(1)) * a->each <= a->numbers_max;
+}
 
-	if (nr_add32_seq(&group->mapped, 1) < group->config.extents_max)	/* edge P1: a count */
+/* One grant more, within the quota. */
+static bool
+grant_one(NrEngine *e, uint32_t g, const Account *a, bool *pool_empty)
+{
+	if (affordable(a, nr_add32_seq(a->mapped, 1) + 1))	/* edge P1: a count */
 	{
-		if (alloc_for_copies(e, g, (uint32_t *) (batch + 1) + batch->grants * group->copies))
+		if (alloc_each(e, g, a))
 		{
-			batch->grants++;
-			nr_add64_rlx(&group->granted, 1);
+			++*a->grants;
+			nr_add64_rlx(&a->group->granted, 1);
 			return true;
 		}
 		*pool_empty = true;
 	}
-	nr_sub32_seq(&group->mapped, 1);	/* edge P1: a count */
+	nr_sub32_seq(a->mapped, 1); /* edge P1: a count */
 	return false;
 }
 
@@ -58,7 +141,7 @@ grant_one(NrEngine *e, uint32_t g, NrBatch *batch, bool *pool_empty)
  * 0 before is somebody's who is about to add grants: not for us to make good, since
  * more grants than claim would be counted on by others before they are there.
  */
-static uint32_t
+static inline uint32_t
 missing_extents(int64_t room, uint32_t need)
 {
 	return room >= 0 ? 0 : (uint64_t) -room < need ? (uint32_t) -room : need;
@@ -66,93 +149,187 @@ missing_extents(int64_t room, uint32_t need)
 
 /* Free extents beyond what the group keeps and others have claimed: the batch takes them along. */
 static void
-release_surplus(struct NrGroup *group, NrBatch *batch)
+release_surplus(const Account *a)
 {
-	uint64_t	room = nr_load64_rlx(&group->headroom);
+	uint64_t	room = nr_load64_rlx(a->headroom);
 
 	while ((int64_t) room > NR_HEADROOM_MAX)
 	{
 		NR_POINT("surplus_seen");
-		if (nr_cas64_seq(&group->headroom, &room, NR_HEADROOM_KEEP))	/* edge P1: a count */
+		if (nr_cas64_seq(a->headroom, &room, NR_HEADROOM_KEEP)) /* edge P1: a count */
 		{
-			batch->releases = (uint32_t) (room - NR_HEADROOM_KEEP);
+			*a->releases = (uint32_t) (room - NR_HEADROOM_KEEP);
 			return;
 		}
 	}
 }
 
+/* All that is free and nobody has claimed. */
+static void
+release_free(const Account *a)
+{
+	uint64_t	room = nr_load64_rlx(a->headroom);
+
+	while ((int64_t) room > 0)
+		if (nr_cas64_seq(a->headroom, &room, 0))	/* edge P1: a count */
+		{
+			*a->releases += (uint32_t) room;
+			return;
+		}
+}
+
 void
-nr_grant_best(NrSession *s, const NrDispatch *dispatch, uint32_t g, NrBatch *batch,
-			  uint32_t need, uint32_t grants_max)
+nr_grant_release_free(struct NrGroup *group, NrBatch *batch)
+{
+	Account		a;
+
+	open_copies(group, batch, 0, &a);
+	release_free(&a);
+	open_shared(group, batch, 0, &a);
+	release_free(&a);
+}
+
+/* Claim "need"; returns what is missing of it. */
+static inline uint32_t
+claim(const Account *a, uint32_t need)
+{
+	int64_t		room = (int64_t) nr_sub64_seq(a->headroom, need) - need;	/* edge P1: a count */
+
+	*a->claim = need;
+	*a->grants = *a->releases = 0;
+	return missing_extents(room, need);
+}
+
+/*
+ * "helped": laggards have been brought forward for this batch.  They hold on to what others
+ * have let go of, of the pool and, in shared memory, of the quota.
+ */
+static void
+grant_missing(NrSession *s, const NrDispatch *dispatch, uint32_t g, const Account *a, uint32_t missing, bool *helped)
 {
 	NrEngine   *e = s->engine;
-	struct NrGroup *group = nr_group(e, g);
-	int64_t		room = (int64_t) nr_sub64_seq(&group->headroom, need) - need;	/* edge P1: a count */
-	uint32_t	missing = missing_extents(room, need);
-	bool		helped = false;
 
-	batch->claim = need;
-	batch->grants = batch->releases = 0;
-	while (batch->grants < missing && batch->grants < grants_max)
+	while (*a->grants < missing && numbers_left(a))
 	{
 		bool		pool_empty = false;
 
-		if (grant_one(e, g, batch, &pool_empty))
+		if (grant_one(e, g, a, &pool_empty))
 			continue;
-		if (helped || !pool_empty)
+		if (*helped || !(pool_empty || nr_group_shares(a->group)))
 			break;
-		/* replicas that lag hold on to what others have let go of */
-		helped = true;
-		(void) nr_replay(s, dispatch, g, nr_home(s, g), NR_IMPATIENT, true);
+		*helped = true;
+		/* no flip: a reader in what is then the older copy would be waited for with requests in hand */
+		if (a->group->copies == 2)
+			nr_replay_older(s, dispatch, g, nr_home(s, g));
+		else
+			(void) nr_replay(s, dispatch, g, nr_home(s, g), NR_IMPATIENT, true);
 		nr_help_laggards(s, dispatch, g);
-		if (!grant_one(e, g, batch, &pool_empty))
+		if (!grant_one(e, g, a, &pool_empty))
 			break;
 	}
 
 	/* what is not to be had is not claimed, lest the account stay short for ever */
-	batch->claim -= missing - batch->grants;
+	*a->claim -= missing - *a->grants;
+	nr_add64_seq(a->headroom, missing); /* edge P1: a count */
+}
+
+static inline void
+best(NrSession *s, const NrDispatch *dispatch, uint32_t g, const Account *a, uint32_t need, bool *helped)
+{
+	uint32_t	missing = claim(a, need);
+
 	if (missing > 0)
-		nr_add64_seq(&group->headroom, missing);	/* edge P1: a count */
-	else
-		release_surplus(group, batch);
+		grant_missing(s, dispatch, g, a, missing, helped);
+	else if (surplus(a->headroom))
+		release_surplus(a);
+}
+
+void
+nr_grant_best(NrSession *s, const NrDispatch *dispatch, uint32_t g, NrBatch *batch,
+			  NrNeed need, uint32_t numbers_max)
+{
+	struct NrGroup *group = nr_group(s->engine, g);
+	bool		helped = false;
+	Account		a;
+
+	batch->shared_grants = batch->shared_releases = batch->shared_claim = 0;
+	open_copies(group, batch, numbers_max, &a);
+	best(s, dispatch, g, &a, need.extents, &helped);
+	if (!nr_group_shares(group))
+		return;
+	open_shared(group, batch, numbers_max, &a);
+	best(s, dispatch, g, &a, need.shared, &helped);
+
+	/* the quota is one: what is free of one kind is for the other, from the next batch on */
+	if (batch->claim < need.extents)
+		release_free(&a);
+	if (batch->shared_claim < need.shared)
+	{
+		open_copies(group, batch, numbers_max, &a);
+		release_free(&a);
+	}
+}
+
+/* All or not; if not, the claim stands with what was granted, to be undone. */
+static bool
+all(NrEngine *e, uint32_t g, const Account *a, uint32_t need)
+{
+	uint32_t	missing = claim(a, need);
+	bool		pool_empty;
+
+	while (*a->grants < missing && numbers_left(a) && grant_one(e, g, a, &pool_empty))
+		;
+	nr_add64_seq(a->headroom, *a->grants);	/* edge P1: a count */
+	if (*a->grants < missing)
+		return false;
+	if (missing == 0)
+		release_surplus(a);
+	return true;
 }
 
 bool
-nr_grant_all(NrEngine *e, uint32_t g, NrBatch *batch, uint32_t need, uint32_t grants_max)
+nr_grant_all(NrEngine *e, uint32_t g, NrBatch *batch, NrNeed need, uint32_t numbers_max)
 {
 	struct NrGroup *group = nr_group(e, g);
-	int64_t		room = (int64_t) nr_sub64_seq(&group->headroom, need) - need;	/* edge P1: a count */
-	uint32_t	missing = missing_extents(room, need);
-	bool		pool_empty;
+	Account		a;
+	bool		granted;
 
-	batch->claim = need;
-	batch->grants = batch->releases = 0;
-	while (batch->grants < missing)
+	batch->shared_grants = batch->shared_releases = batch->shared_claim = 0;
+	open_copies(group, batch, numbers_max, &a);
+	granted = all(e, g, &a, need.extents);
+	if (granted && nr_group_shares(group))
 	{
-		if (batch->grants < grants_max && grant_one(e, g, batch, &pool_empty))
-			continue;
-		nr_add64_seq(&group->headroom, batch->grants);	/* edge P1: a count */
-		nr_grant_undo(e, g, batch);
-		return false;
+		open_shared(group, batch, numbers_max, &a);
+		granted = all(e, g, &a, need.shared);
 	}
-	nr_add64_seq(&group->headroom, batch->grants);	/* edge P1: a count */
-	if (missing == 0)
-		release_surplus(group, batch);
-	return true;
+	if (!granted)
+		nr_grant_undo(e, g, batch);
+	return granted;
+}
+
+static void
+undo(NrEngine *e, const Account *a)
+{
+	/* first the account, then the extents: nobody may count on what is on its way back */
+	nr_add64_seq(a->headroom,	/* edge P1: a count */
+				 (uint64_t) *a->claim + *a->releases - *a->grants);
+	for (uint32_t i = 0; i < *a->grants * a->each; i++)
+		nr_pool_free(e, a->numbers[i]);
+	nr_sub32_seq(a->mapped, *a->grants);	/* edge P1: a count */
+	nr_add64_rlx(&a->group->granted, -(uint64_t) *a->grants);
+	*a->claim = *a->grants = *a->releases = 0;
 }
 
 void
 nr_grant_undo(NrEngine *e, uint32_t g, NrBatch *batch)
 {
 	struct NrGroup *group = nr_group(e, g);
-	const uint32_t *grants = (const uint32_t *) (batch + 1);
+	Account		copies;
+	Account		shared;
 
-	/* first the account, then the extents: nobody may count on what is on its way back */
-	nr_add64_seq(&group->headroom,	/* edge P1: a count */
-				 (uint64_t) batch->claim + batch->releases - batch->grants);
-	for (uint32_t i = 0; i < batch->grants * group->copies; i++)
-		nr_pool_free(e, grants[i]);
-	nr_sub32_seq(&group->mapped, batch->grants);	/* edge P1: a count */
-	nr_add64_rlx(&group->granted, -(uint64_t) batch->grants);
-	batch->claim = batch->grants = batch->releases = 0;
+	/* its numbers lie behind the others' grants: found before these are forgotten */
+	open_shared(group, batch, 0, &shared);
+	open_copies(group, batch, 0, &copies);
+	undo(e, &shared);
+	undo(e, &copies);
 }

@@ -15,6 +15,9 @@
  *
  * for each batch that is promised and not appended yet.
  *
+ * What two copies share has an account of its own, with the same rules; the quota is one:
+ * physical extents of one replica, whoever has them.
+ *
  * Nothing here waits.
  */
 #ifndef NR_GRANT_H
@@ -22,22 +25,35 @@
 
 #include "engine/layout.h"
 
+/* Physical numbers behind a batch that is granted so much. */
+static inline uint64_t
+nr_grant_numbers(const struct NrGroup *group, uint64_t grants, uint64_t shared)
+{
+	return grants * group->copies + shared;
+}
+
 /*
  * For a combiner, with its lock: as much as is to be had.  A batch that gets less
  * than it needs answers "no space" where it must, the same in every copy.  Fills in the
- * batch's grants, releases, claim; "grants_max": room for so many behind it.
+ * batch's grants, releases, claims; "numbers_max": room for so many physical numbers behind it.
  */
 extern void nr_grant_best(NrSession *s, const NrDispatch *dispatch, uint32_t g, NrBatch *batch,
-						  uint32_t need, uint32_t grants_max);
+						  NrNeed need, uint32_t numbers_max);
 
 /* All of "need" or nothing: false, and nothing has changed. */
-extern bool nr_grant_all(NrEngine *e, uint32_t g, NrBatch *batch, uint32_t need,
-						 uint32_t grants_max);
+extern bool nr_grant_all(NrEngine *e, uint32_t g, NrBatch *batch, NrNeed need,
+						 uint32_t numbers_max);
 
 /* Take back what nr_grant_all did: the batch will not be appended. */
 extern void nr_grant_undo(NrEngine *e, uint32_t g, NrBatch *batch);
 
+/* A batch with its grants, of a group that shares, takes along all that is free of either kind, besides. */
+extern void nr_grant_release_free(struct NrGroup *group, NrBatch *batch);
+
 /* Has the group more free extents than it should keep? */
 extern bool nr_grant_surplus(const struct NrGroup *group);
+
+/* No batch can be granted that much, whatever is free. */
+extern bool nr_grant_impossible(const struct NrGroup *group, NrNeed need);
 
 #endif							/* NR_GRANT_H */

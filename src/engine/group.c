@@ -54,39 +54,76 @@ plan(NrEngine *e, const NrGroupConfig *config, const NrDispatch *dispatch, struc
 		return NR_BAD_CONFIG;
 	plan->log_head_bytes = (uint32_t) nr_log_head_bytes(plan->log_slots, plan->log_extents);
 
+	plan->shared_root = NR_NO_EXTENT;
+	if (config->shared_max > 0 && plan->copies == 2 && dispatch->shared_size != NULL)
+	{
+		plan->copy_config.shared_max = config->shared_max;
+		plan->shared_root = 0;	/* there is to be one */
+		if (config->shared_max > e->geo.extents ||
+			nr_extent_table_bytes(config->shared_max) + dispatch->shared_size(&plan->copy_config) > extent)
+			return NR_BAD_CONFIG;
+	}
+	plan->config.shared_max = plan->copy_config.shared_max;
 	*init_extents = dispatch->init_extents(&plan->copy_config);
 	if (nr_extent_table_bytes(config->extents_max) + dispatch->size(&plan->copy_config) > extent ||
-		1 + *init_extents > config->extents_max)
+		1 + *init_extents > config->extents_max ||
+		(plan->shared_root != NR_NO_EXTENT && 2 * (1 + *init_extents) >= 2 * config->extents_max))
 		return NR_BAD_CONFIG;
 	return NR_OK;
 }
 
-/* An empty copy on node r. */
+/* A table of extents with nothing mapped but the root, whose first bytes it is; the structure's root is zeroed. */
 static void
-format_copy(NrEngine *e, uint32_t g, uint32_t r, uint32_t c, const NrDispatch *dispatch,
-			const uint32_t *init_extents, uint32_t n)
+format_table(NrEngine *e, uint32_t r, uint32_t root, uint32_t capacity, size_t root_bytes)
 {
-	struct NrGroup *group = nr_group(e, g);
-	uint32_t	capacity = group->copy_config.extents_max;
-	size_t		root_bytes = dispatch->size(&group->copy_config);
-	NrExtentTable *t = (NrExtentTable *) nr_physical(e, r, group->root_extent[c]);
-	NrCopy		copy;
+	NrExtentTable *t = (NrExtentTable *) nr_physical(e, r, root);
 
 	memset(t, 0, nr_extent_table_bytes(capacity));
 	t->capacity = capacity;
 	t->root_bytes = (uint32_t) root_bytes;
-	t->words[0] = group->root_extent[c];
+	t->words[0] = root;
 	t->words[capacity] = NR_NO_EXTENT;
 	t->mapped_count = 1;
 	t->free_head = NR_NO_EXTENT;
 	t->unused_head = capacity > 1 ? 1 : NR_NO_EXTENT;
 	for (uint32_t i = 1; i < capacity; i++)
 		t->words[capacity + i] = i + 1 < capacity ? i + 1 : NR_NO_EXTENT;
+	memset((char *) t + nr_extent_table_bytes(capacity), 0, root_bytes);
+}
+
+/* An empty copy on node r; with the first one goes what two copies share. */
+static void
+format_copy(NrEngine *e, uint32_t g, uint32_t r, uint32_t c, const NrDispatch *dispatch,
+			const uint32_t *init_extents, uint32_t n)
+{
+	struct NrGroup *group = nr_group(e, g);
+	const NrCopyConfig *config = &group->copy_config;
+	NrCopy		copy;
+
+	format_table(e, r, group->root_extent[c], config->extents_max, dispatch->size(config));
+	if (c == 0 && nr_group_shares(group))
+		format_table(e, r, group->shared_root, config->shared_max, dispatch->shared_size(config));
 	nr_copy_view(e, g, r, c, &copy);
-	memset(copy.root, 0, root_bytes);
+	copy.pass = c == 0 ? NR_PASS_FIRST : NR_PASS_SECOND;
 	for (uint32_t i = 0; i < n; i++)
 		nr_copy_grant(&copy, init_extents[i]);
-	dispatch->init(&copy, &group->copy_config);
+	dispatch->init(&copy, config);
+}
+
+/* The accounts of a group whose copies have just been formatted: "per_copy" extents in each. */
+static void
+format_accounts(NrEngine *e, uint32_t g, uint32_t per_copy)
+{
+	struct NrGroup *group = nr_group(e, g);
+	NrCopy		copy;
+
+	nr_copy_view(e, g, 0, 0, &copy);
+	nr_store32_rlx(&group->mapped, per_copy);
+	nr_store64_rlx(&group->headroom, copy.table->free_count);
+	nr_store32_rlx(&group->shared_mapped, nr_group_shares(group) ? 1 : 0);
+	nr_store64_rlx(&group->shared_headroom, 0);
+	group->loading = group->copies == 2 && group->replicas == 1;
+	group->unsynced = false;
 }
 
 static void
@@ -134,6 +171,7 @@ format_group(NrEngine *e, struct NrGroup *group, const struct NrGroup *planned)
 	group->copies = planned->copies;
 	group->replicas = planned->replicas;
 	memcpy(group->root_extent, planned->root_extent, sizeof(group->root_extent));
+	group->shared_root = planned->shared_root;
 	group->log_slots = planned->log_slots;
 	group->log_extents = planned->log_extents;
 	group->log_first = planned->log_first;
@@ -149,8 +187,6 @@ format_group(NrEngine *e, struct NrGroup *group, const struct NrGroup *planned)
 	nr_store64_rlx(&group->pending, 0);
 	group->pending_bytes = 0;
 	group->pending_first = group->pending_last = NR_NO_EXTENT;
-	group->loading = planned->copies == 2 && planned->replicas == 1;
-	group->unsynced = false;
 	zero_bitmap(e, nr_space_waiters(group));
 	zero_bitmap(e, nr_committers(e, group));
 }
@@ -163,8 +199,9 @@ nr_group_create(NrEngine *e, uint32_t g, const NrGroupConfig *config, const NrDi
 	uint32_t	extents[NR_LOG_EXTENTS_MAX];
 	uint32_t	init_extents;
 	uint32_t	per_copy;
+	uint32_t	copies_end;
+	uint32_t	log_at;
 	uint32_t	n;
-	NrCopy		copy;
 	NrStatus	status;
 
 	if (g >= e->geo.groups)
@@ -176,7 +213,9 @@ nr_group_create(NrEngine *e, uint32_t g, const NrGroupConfig *config, const NrDi
 	if (status != NR_OK)
 		return status;
 	per_copy = 1 + init_extents;
-	n = planned.copies * per_copy + planned.log_extents;
+	copies_end = planned.copies * per_copy;
+	log_at = copies_end + (planned.shared_root != NR_NO_EXTENT ? 1 : 0);
+	n = log_at + planned.log_extents;
 	if (n > NR_LOG_EXTENTS_MAX)
 		return NR_BAD_CONFIG;
 	for (uint32_t i = 0; i < n; i++)
@@ -191,18 +230,18 @@ nr_group_create(NrEngine *e, uint32_t g, const NrGroupConfig *config, const NrDi
 	}
 	for (uint32_t c = 0; c < planned.copies; c++)
 		planned.root_extent[c] = extents[c * per_copy];
-	planned.log_first = extents[planned.copies * per_copy];
+	if (log_at > copies_end)
+		planned.shared_root = extents[copies_end];
+	planned.log_first = extents[log_at];
 	format_group(e, group, &planned);
-	nr_log_init(e, group, extents + planned.copies * per_copy);
+	nr_log_init(e, group, extents + log_at);
 	for (uint32_t r = 0; r < planned.replicas; r++)
 	{
 		format_replica(e, g, r);
 		for (uint32_t c = 0; c < planned.copies; c++)
 			format_copy(e, g, r, c, dispatch, extents + c * per_copy + 1, init_extents);
 	}
-	nr_copy_view(e, g, 0, 0, &copy);
-	nr_store32_rlx(&group->mapped, per_copy);
-	nr_store64_rlx(&group->headroom, copy.table->free_count);
+	format_accounts(e, g, per_copy);
 	nr_store32_rel(&group->exists, 1);	/* edge G1 */
 	return NR_OK;
 }
@@ -240,6 +279,53 @@ nr_group_destroy(NrEngine *e, uint32_t g, const NrDispatch *dispatch)
 		drop_copies(e, g, dispatch);
 	nr_store32_rel(&nr_group(e, g)->exists, 0); /* edge G1 */
 	nr_pool_free_owner(e, g);
+}
+
+/*
+ * Let go of all extents that a table maps, but of the root and of the first "n" others, whose
+ * physical numbers are left in "kept"; on each node they are the same.  The table is of no use then.
+ */
+static void
+unmap_all(NrEngine *e, NrExtentTable *t, uint32_t *kept, uint32_t n)
+{
+	for (uint32_t x = t->unused_head; x != NR_NO_EXTENT; x = t->words[t->capacity + x])
+		t->words[x] = NR_NO_EXTENT;
+	for (uint32_t x = 1, i = 0; x < t->capacity; x++)
+	{
+		if (t->words[x] == NR_NO_EXTENT)
+			continue;
+		if (i < n)
+			kept[i++] = t->words[x];
+		else
+			nr_pool_unref(e, t->words[x]);
+	}
+}
+
+void
+nr_group_clear(NrHandle *h)
+{
+	NrEngine   *e = h->session->engine;
+	struct NrGroup *group = h->group;
+	uint32_t	n = h->dispatch->init_extents(&group->copy_config);
+	uint32_t	kept[NR_LOG_EXTENTS_MAX];
+
+	drop_copies(e, h->g, h->dispatch);
+	for (uint32_t r = 0; r < group->replicas; r++)
+	{
+		for (uint32_t c = 0; c < group->copies; c++)
+		{
+			NrCopy		copy;
+
+			nr_copy_view(e, h->g, r, c, &copy);
+			if (c == 0 && copy.shared != NULL)
+				unmap_all(e, copy.shared, NULL, 0);
+			unmap_all(e, copy.table, kept, n);
+			format_copy(e, h->g, r, c, h->dispatch, kept, n);
+		}
+	}
+	nr_add64_rlx(&group->released, nr_load32_rlx(&group->mapped) - (1 + n) +
+				 (nr_group_shares(group) ? nr_load32_rlx(&group->shared_mapped) - 1 : 0));
+	format_accounts(e, h->g, 1 + n);
 }
 
 bool

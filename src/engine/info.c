@@ -14,6 +14,23 @@ distance(uint64_t to, uint64_t from)
 	return to > from ? to - from : 0;
 }
 
+/* An account may be short for a moment: then nothing is free. */
+static uint32_t
+account_free(const NrAtomic64 *headroom)
+{
+	int64_t		free = (int64_t) nr_load64_rlx(headroom);
+
+	return free > 0 ? (uint32_t) free : 0;
+}
+
+static bool
+group_retired(NrEngine *e, uint32_t g)
+{
+	const struct NrReplica *rep = nr_replica(e, g, 0);
+
+	return nr_load32_rlx(&rep->writer) == NR_RETIRED || (nr_load32_rlx(&rep->current) & NR_RETIRED) != 0;
+}
+
 void
 nr_pool_info(NrEngine *e, NrPoolInfo *info)
 {
@@ -26,18 +43,19 @@ void
 nr_group_info(NrEngine *e, uint32_t g, NrGroupInfo *info)
 {
 	struct NrGroup *group = nr_group(e, g);
-	int64_t		headroom;
 
 	memset(info, 0, sizeof(*info));
 	info->exists = nr_group_exists(e, g);
 	if (!info->exists)
 		return;
-	headroom = (int64_t) nr_load64_rlx(&group->headroom);
 	info->generation = nr_load32_rlx(&group->generation);
 	info->copies = group->copies;
-	info->extents_max = group->config.extents_max;
-	info->extents_used = nr_load32_rlx(&group->mapped);
-	info->extents_free = headroom > 0 ? (uint32_t) headroom : 0;
+	info->aliased = nr_group_shares(group);
+	info->extents_max = group->config.extents_max * group->copies;
+	info->extents_shared = nr_load32_rlx(&group->shared_mapped);
+	info->extents_used = nr_load32_rlx(&group->mapped) * group->copies + info->extents_shared;
+	info->extents_free = account_free(&group->headroom) * group->copies + account_free(&group->shared_headroom);
+	info->retired = group_retired(e, g);
 	info->extents_log = group->log_extents;
 
 	/*

@@ -89,6 +89,7 @@ struct NrGroup
 	uint32_t	copies;			/* in each replica: 1 or 2 */
 	uint32_t	replicas;		/* 0 .. replicas - 1 have copies */
 	uint32_t	root_extent[2]; /* physical, of each copy; the same number on each node */
+	uint32_t	shared_root;	/* of what two copies share; NR_NO_EXTENT: nothing */
 	uint32_t	log_slots;
 	uint32_t	log_extents;
 	uint32_t	log_first;		/* physical number of the log's first extent */
@@ -106,11 +107,13 @@ struct NrGroup
 
 	/* extents */
 	NR_ALIGNED	NrAtomic64 headroom;	/* signed: free extents at the tail, less what unapplied batches may use */
-	NrAtomic32	mapped;			/* extents granted, root included: at most config.extents_max */
+	NrAtomic32	mapped;			/* extents granted to each copy, root included */
 	NrAtomic32	space_waiting;	/* sessions that wait for log space; Z1 */
 	NrAtomic64	log_space_waits;
 	NrAtomic64	granted;
 	NrAtomic64	released;
+	NrAtomic64	shared_headroom;	/* the same for what two copies share */
+	NrAtomic32	shared_mapped;
 
 	/* what nr_append has collected; the single writer's, others look for statistics */
 	NR_ALIGNED	NrAtomic64 pending;	/* operations */
@@ -120,6 +123,13 @@ struct NrGroup
 	bool		loading;		/* nothing was published yet: they go straight to the idle copy */
 	bool		unsynced;		/* and then that is to be copied to the other one; combiner lock */
 };
+
+/* Do the copies of each replica share memory? */
+static inline bool
+nr_group_shares(const struct NrGroup *group)
+{
+	return group->shared_root != NR_NO_EXTENT;
+}
 
 /* ---- region ---- */
 
@@ -220,19 +230,24 @@ typedef struct NrBatch
 	uint32_t	replica;
 	uint32_t	requests;
 	uint32_t	ops;
-	uint32_t	grants;			/* for each, a physical number for each copy follows; padded to 8 bytes */
+	uint32_t	grants;			/* for each, a physical number for each copy follows, */
 	uint32_t	releases;		/* free extents that every copy lets go of */
 	uint32_t	claim;			/* taken from headroom for this batch */
+	uint32_t	shared_grants;	/* then one number for each of these; padded to 8 bytes */
+	uint32_t	shared_releases;
+	uint32_t	shared_claim;
 	uint32_t	extent;			/* physical: of a prepared write, which lies there and not in the ring */
+	uint32_t	reserved;
 	NrAtomic64	seq;			/* producer only: when the ring may reuse it */
 	uint64_t	horizon;		/* no lower order number comes behind it; 0: no order numbers */
+	uint64_t	floor;			/* batches before it have been applied to all copies: NrDispatch.reclaim; 0: not looked at */
 } NrBatch;
 
 /* Bytes of the grants behind a batch's header. */
 static inline size_t
 nr_grant_bytes(const struct NrGroup *group, const NrBatch *batch)
 {
-	return NR_OP_ALIGN((size_t) batch->grants * group->copies * sizeof(uint32_t));
+	return NR_OP_ALIGN(((size_t) batch->grants * group->copies + batch->shared_grants) * sizeof(uint32_t));
 }
 
 typedef struct NrBatchRequest

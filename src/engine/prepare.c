@@ -20,6 +20,7 @@
 #include "engine/prepare.h"
 
 #define NR_CLAIM_TRIES	200		/* times NR_SPACE_POLL_US that others' claims are waited for */
+#define NR_TIDIES		2		/* batches that make room, or tidy up behind a commit: reclaim, release */
 
 /* ---- records ---- */
 
@@ -114,6 +115,18 @@ nr_disown_idle_copies(NrHandle *h)
 		nr_combiner_unlock(h->session, h->g, r - 1);
 }
 
+/* With all combiner locks: both copies at the tail, nobody in the idle one.  False: patience ended. */
+static bool
+catch_up_idle_copies(NrHandle *h, NrPatience patience)
+{
+	NrSession  *s = h->session;
+	bool		done = true;
+
+	for (uint32_t r = 0; done && r < h->group->replicas; r++)
+		done = nr_replay(s, h->dispatch, h->g, r, patience, true) && nr_lr_drain(s, h->g, r, patience);
+	return done;
+}
+
 NrStatus
 nr_own_idle_copies(NrHandle *h, uint32_t flags, bool cancellable)
 {
@@ -131,10 +144,7 @@ nr_own_idle_copies(NrHandle *h, uint32_t flags, bool cancellable)
 	/* first what readers see: none of them may need a lock that we hold while we wait for another replica's */
 	for (uint32_t r = 0; owned && r < h->group->replicas; r++)
 		owned = nr_replay(s, h->dispatch, h->g, r, patience, false);
-	for (uint32_t r = 0; owned && r < h->group->replicas; r++)
-		owned = nr_replay(s, h->dispatch, h->g, r, patience, true) &&
-			nr_lr_drain(s, h->g, r, patience);
-	if (owned)
+	if (owned && catch_up_idle_copies(h, patience))
 		return NR_OK;
 	while (locked > 0)
 		nr_combiner_unlock(s, h->g, --locked);
@@ -173,15 +183,14 @@ fill_record(NrHandle *h, const NrPrepareOps *ops, bool inline_ops, NrPrepared *p
 	struct NrGroup *group = h->group;
 	size_t		extent = (size_t) 1 << e->geo.extent_shift;
 	size_t		tail = sizeof(NrBatchRequest) + (inline_ops ? NR_OP_ALIGN(ops->bytes) : 0);
-	size_t		per_grant = group->copies * sizeof(uint32_t);
-	uint32_t	grants_max = ops->need;
+	uint64_t	numbers = nr_grant_numbers(group, ops->need.extents, ops->need.shared);
 	NrBatchRequest *req;
 
-	if (grants_max > (extent - sizeof(NrBatch) - tail - 8) / per_grant)
-		grants_max = (uint32_t) ((extent - sizeof(NrBatch) - tail - 8) / per_grant);
-	if (!record_alloc(h, sizeof(NrBatch) + NR_OP_ALIGN(grants_max * per_grant) + tail, p))
+	if (numbers > (extent - sizeof(NrBatch) - tail - 8) / sizeof(uint32_t))
+		numbers = (extent - sizeof(NrBatch) - tail - 8) / sizeof(uint32_t);
+	if (!record_alloc(h, sizeof(NrBatch) + NR_OP_ALIGN(numbers * sizeof(uint32_t)) + tail, p))
 		return NR_NO_SPACE;
-	if (!nr_grant_all(e, h->g, p->batch, ops->need, grants_max))
+	if (!nr_grant_all(e, h->g, p->batch, ops->need, (uint32_t) numbers))
 	{
 		record_free(h, p);
 		return NR_NO_SPACE;
@@ -191,7 +200,7 @@ fill_record(NrHandle *h, const NrPrepareOps *ops, bool inline_ops, NrPrepared *p
 	p->batch->requests = 1;
 	p->batch->ops = ops->n;
 	p->batch->extent = p->extent;
-	p->batch->horizon = 0;
+	p->batch->horizon = p->batch->floor = 0;
 	nr_store64_rlx(&p->batch->seq, UINT64_MAX); /* nobody looks: it is not in a ring */
 	req = (NrBatchRequest *) ((char *) (p->batch + 1) + nr_grant_bytes(group, p->batch));
 	req->session = NR_SESSION_NONE;
@@ -218,6 +227,36 @@ fill_record(NrHandle *h, const NrPrepareOps *ops, bool inline_ops, NrPrepared *p
 }
 
 /*
+ * Two copies share memory: is there any that is set aside, or free and of the other kind than what
+ * is missing?
+ */
+static bool
+shared_in_the_way(NrHandle *h)
+{
+	struct NrGroup *group = h->group;
+
+	return nr_shares_deferred(h->session->engine, group, h->g, h->r) ||
+		(nr_group_shares(group) && ((int64_t) nr_load64_rlx(&group->headroom) > 0 ||
+									(int64_t) nr_load64_rlx(&group->shared_headroom) > 0));
+}
+
+/*
+ * Then an empty batch, so that what was set aside before it can be used, and what is free is
+ * whoever's wants it.  All copies are at the tail and owned, and then so again.
+ */
+static NrStatus
+reclaim_shared(NrHandle *h, uint32_t flags, bool cancellable)
+{
+	NrSession  *s = h->session;
+
+	if (!nr_append_empty(s, h->dispatch, h->g, true))
+		return NR_OK;			/* the log is full: what there is must do */
+	nr_replay_all(s, h->dispatch, h->g);
+	return catch_up_idle_copies(h, flags & NR_PREPARE_TRY ? NR_IMPATIENT : cancellable ? NR_CANCELLABLE : NR_PATIENT) ?
+		NR_OK : flags & NR_PREPARE_TRY ? NR_BUSY : NR_CANCELLED;
+}
+
+/*
  * Memory for all of it.  What others have claimed comes back when they have
  * appended; so they are waited for, a while: one of them may be held up for long.
  */
@@ -233,14 +272,22 @@ claim_memory(NrHandle *h, const NrPrepareOps *ops, uint32_t flags, bool cancella
 
 		if (status != NR_NO_SPACE)
 			return status;
-		if (tries == 0 && h->group->copies == 1)
+		if (tries % 2 == 0 && h->group->copies == 1)
 		{
 			nr_let_go(h);
 			continue;
 		}
+		if (tries < NR_TIDIES && shared_in_the_way(h) && !nr_grant_impossible(h->group, ops->need))
+		{
+			status = reclaim_shared(h, flags, cancellable);
+			if (status != NR_OK)
+				return status;
+			continue;
+		}
 		if ((flags & NR_PREPARE_TRY) || tries >= NR_CLAIM_TRIES ||
-			ops->need >= h->group->config.extents_max ||
-			nr_load64_rlx(&h->group->claimed) - nr_load64_rlx(&h->group->tail) <= 1)
+			nr_grant_impossible(h->group, ops->need) ||
+			(nr_load64_rlx(&h->group->claimed) - nr_load64_rlx(&h->group->tail) <= 1 &&
+			 nr_log_head(s->engine, h->g) >= nr_log_tail(s->engine, h->g)))
 			return NR_NO_SPACE;
 		if (!nr_sleep(s, NR_WAIT_LOG_SPACE, h->g, NR_SESSION_NONE, NR_SPACE_POLL_US, cancellable))
 			return NR_CANCELLED;
@@ -338,6 +385,27 @@ nr_prepare(NrHandle *h, const void *ops, size_t bytes, uint32_t n, uint32_t flag
 
 /* ---- append, or not ---- */
 
+/*
+ * With all combiner locks, which are let go of: what is dropped is reclaimed once the older
+ * copies have followed, and what is surplus is released, if no reader is in the way.
+ */
+static void
+tidy_up(NrHandle *h)
+{
+	NrSession  *s = h->session;
+
+	for (int i = 0; i < NR_TIDIES; i++)
+	{
+		bool		due = nr_tidy_due(s->engine, h->g, h->r);
+
+		nr_disown_idle_copies(h);
+		if (!due || nr_own_idle_copies(h, NR_PREPARE_TRY, false) != NR_OK)
+			return;
+		nr_tidy(s, h->dispatch, h->g);
+	}
+	nr_disown_idle_copies(h);
+}
+
 void
 nr_prepared_append(NrHandle *h, NrPrepared *p)
 {
@@ -355,6 +423,8 @@ nr_prepared_append(NrHandle *h, NrPrepared *p)
 
 		p->batch->horizon = horizon <= p->order_seq ? horizon : p->order_seq + 1;
 	}
+	if (nr_shares_deferred(e, h->group, h->g, h->r))
+		p->batch->floor = nr_log_head(e, h->g);
 	NR_POINT("prepared_append");
 	seq = nr_log_append_record(e, h->g, p->replica, p->extent, p->chunk);
 	NR_POINT("prepared_appended");
@@ -366,14 +436,7 @@ nr_prepared_append(NrHandle *h, NrPrepared *p)
 	{
 		/* drained and caught up when it was prepared: nobody is waited for */
 		nr_replay_all(s, h->dispatch, h->g);
-		nr_disown_idle_copies(h);
-
-		/* once more, for nothing but that, if no reader is in the way */
-		if (nr_grant_surplus(h->group) && nr_own_idle_copies(h, NR_PREPARE_TRY, false) == NR_OK)
-		{
-			nr_release_surplus(s, h->dispatch, h->g);
-			nr_disown_idle_copies(h);
-		}
+		tidy_up(h);
 	}
 	else
 	{
@@ -383,7 +446,7 @@ nr_prepared_append(NrHandle *h, NrPrepared *p)
 		if (nr_combiner_try(s, h->g, h->r))
 		{
 			(void) nr_replay(s, h->dispatch, h->g, h->r, NR_IMPATIENT, false);
-			nr_release_surplus(s, h->dispatch, h->g);
+			nr_tidy(s, h->dispatch, h->g);
 			nr_combiner_unlock(s, h->g, h->r);
 		}
 	}

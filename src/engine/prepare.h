@@ -15,7 +15,7 @@ typedef struct NrPrepareOps
 	uint32_t	chain;			/* its first extent */
 	size_t		bytes;
 	uint32_t	n;
-	uint32_t	need;			/* extents in the worst case */
+	NrNeed		need;			/* extents in the worst case */
 } NrPrepareOps;
 
 /* nr_prepare, the operations having been checked; a chain stays the caller's unless NR_OK. */

@@ -16,7 +16,7 @@
 #include "engine/leftright.h"
 #include "engine/prepare.h"
 
-#define NR_GRANTS_STRAIGHT	1024	/* extents that one call may take at most */
+#define NR_GRANTS_STRAIGHT	2048	/* physical extents that one call may take at most */
 
 static NrStatus
 append_straight(NrHandle *h, void *ops, size_t bytes, uint32_t n, bool cancellable,
@@ -24,9 +24,9 @@ append_straight(NrHandle *h, void *ops, size_t bytes, uint32_t n, bool cancellab
 {
 	NrSession  *s = h->session;
 	NrEngine   *e = s->engine;
-	uint32_t	need = h->dispatch->need_ops(&h->group->copy_config, ops, bytes, n, false);
+	NrNeed		need = h->dispatch->need_ops(&h->group->copy_config, ops, bytes, n, false);
 	NrStatus	status = nr_own_idle_copies(h, 0, cancellable);
-	_Alignas(8) char space[sizeof(NrBatch) + 2 * sizeof(uint32_t) * NR_GRANTS_STRAIGHT];
+	_Alignas(8) char space[sizeof(NrBatch) + sizeof(uint32_t) * NR_GRANTS_STRAIGHT];
 	NrBatch    *batch = (NrBatch *) space;
 
 	if (status != NR_OK)
@@ -34,6 +34,7 @@ append_straight(NrHandle *h, void *ops, size_t bytes, uint32_t n, bool cancellab
 	if (nr_grant_all(e, h->g, batch, need, NR_GRANTS_STRAIGHT))
 	{
 		batch->claim += batch->releases;	/* nothing is released now: it stays headroom */
+		batch->shared_claim += batch->shared_releases;
 		nr_apply_idle(s, h->dispatch, h->g, batch, ops, bytes, n, result);
 		nr_bump64(&h->group->pending, n);
 	}
@@ -145,24 +146,33 @@ publish_load(NrHandle *h, uint32_t flags, bool cancellable, uint64_t *n)
 	return NR_OK;
 }
 
-/* Extents that the pending operations need at most: each extent of the chain by itself. */
 static uint32_t
+add_need(uint32_t a, uint32_t b)
+{
+	return a <= UINT32_MAX - b ? a + b : UINT32_MAX;
+}
+
+/* Extents that the pending operations need at most: each extent of the chain by itself. */
+static NrNeed
 pending_need(NrHandle *h)
 {
 	struct NrGroup *group = h->group;
-	uint64_t	need = 0;
+	NrNeed		need = {0};
 
 	for (uint32_t x = group->pending_first; x != NR_NO_EXTENT;)
 	{
 		NrPayload  *payload = (NrPayload *) nr_physical(h->session->engine, 0, x);
 		uint32_t	n = 0;
+		NrNeed		more;
 
 		for (uint32_t at = 0; at < payload->bytes; n++)
 			at += ((NrOpHeader *) ((char *) (payload + 1) + at))->bytes;
-		need += h->dispatch->need_ops(&group->copy_config, payload + 1, payload->bytes, n, false);
+		more = h->dispatch->need_ops(&group->copy_config, payload + 1, payload->bytes, n, false);
+		need.extents = add_need(need.extents, more.extents);
+		need.shared = add_need(need.shared, more.shared);
 		x = payload->next;
 	}
-	return need < UINT32_MAX ? (uint32_t) need : UINT32_MAX;
+	return need;
 }
 
 static NrStatus

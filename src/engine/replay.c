@@ -35,6 +35,26 @@ nr_copy_view(NrEngine *e, uint32_t g, uint32_t r, uint32_t c, NrCopy *copy)
 	copy->table = (NrExtentTable *) root;
 	copy->map = copy->table->words;
 	copy->root = root + nr_extent_table_bytes(group->copy_config.extents_max);
+	copy->pass = NR_PASS_FIRST;
+	copy->seq = 0;
+	copy->shared = NULL;
+	copy->shared_map = copy->map;
+	copy->shared_root = NULL;
+	if (nr_group_shares(group))
+	{
+		copy->shared = (NrExtentTable *) nr_physical(e, r, group->shared_root);
+		copy->shared_map = copy->shared->words;
+		copy->shared_root = (char *) copy->shared + nr_extent_table_bytes(group->copy_config.shared_max);
+	}
+}
+
+uint32_t
+nr_shared_deferred(NrEngine *e, uint32_t g, uint32_t r)
+{
+	const struct NrGroup *group = nr_group(e, g);
+
+	return nr_group_shares(group) ?
+		((const NrExtentTable *) nr_physical(e, r, group->shared_root))->deferred : 0;
 }
 
 void
@@ -54,14 +74,14 @@ nr_copy_grant(NrCopy *copy, uint32_t physical)
 
 /* The copy lets go of a free extent; false when it has none. */
 static bool
-copy_release(Replay *p)
+copy_release(NrEngine *engine, NrCopy *copy)
 {
-	NrExtentTable *t = p->copy.table;
-	uint32_t	e = nr_extent_take(&p->copy);
+	NrExtentTable *t = copy->table;
+	uint32_t	e = nr_extent_take(copy);
 
 	if (e == NR_NO_EXTENT)
 		return false;
-	nr_pool_unref(p->e, t->words[e]);
+	nr_pool_unref(engine, t->words[e]);
 	t->words[e] = 0;
 	t->words[t->capacity + e] = t->unused_head;
 	t->unused_head = e;
@@ -173,6 +193,27 @@ apply_request(Replay *p, NrBatchRequest *req, uint32_t producer, uint64_t seq)
 	}
 }
 
+/* What a batch found in memory of one kind. */
+typedef struct Stock
+{
+	uint32_t	free_before;	/* free extents, before its operations */
+	uint32_t	released;
+} Stock;
+
+/* Grants first, so that the batch's own operations may use them, then releases of what was surplus before it. */
+static inline Stock
+stock_up(Replay *p, NrCopy *copy, const uint32_t *grants, uint32_t n, uint32_t each, uint32_t releases)
+{
+	Stock		stock = {0};
+
+	for (uint32_t i = 0; i < n; i++)
+		nr_copy_grant(copy, grants[i * each]);
+	while (stock.released < releases && copy_release(p->e, copy))
+		stock.released++;
+	stock.free_before = copy->table->free_count;
+	return stock;
+}
+
 /*
  * The producer settles the account: what it claimed for this batch and did not
  * use or could not release is headroom again, and so is what the operations
@@ -180,51 +221,36 @@ apply_request(Replay *p, NrBatchRequest *req, uint32_t producer, uint64_t seq)
  * of free extents.
  */
 static void
-settle(Replay *p, const NrBatch *batch, uint32_t free_before, uint32_t released)
+settle(struct NrGroup *group, NrAtomic64 *headroom, NrAtomic32 *mapped, const NrExtentTable *t,
+	   Stock stock, uint32_t claim, uint32_t releases)
 {
-	int64_t		back = (int64_t) batch->claim -
-		((int64_t) free_before - (int64_t) p->copy.table->free_count) +
-		(int64_t) (batch->releases - released);
+	int64_t		back = (int64_t) claim - ((int64_t) stock.free_before - (int64_t) t->free_count) +
+		(int64_t) (releases - stock.released);
 
 	if (back != 0)
-		nr_add64_rlx(&p->group->headroom, (uint64_t) back);
-	if (released > 0)
+		nr_add64_rlx(headroom, (uint64_t) back);
+	if (stock.released > 0)
 	{
-		nr_sub32_seq(&p->group->mapped, released);	/* edge P1: room for grants in later batches */
-		nr_add64_rlx(&p->group->released, released);
-	}
-	if (batch->extent != NR_NO_EXTENT)
-	{
-		/* a prepared write; others are counted when they are appended */
-		nr_bump64(&p->rep->batches, 1);
-		nr_bump64(&p->rep->requests, batch->requests);
-		nr_bump64(&p->rep->ops, batch->ops);
-		nr_bump64(&p->rep->bytes, batch->bytes);
+		nr_sub32_seq(mapped, stock.released);	/* edge P1: room for grants in later batches */
+		nr_add64_rlx(&group->released, stock.released);
 	}
 }
 
-/*
- * Apply one batch: grants first, so that its own operations may use them, then
- * releases of what was surplus before it, then the requests.  A prepared write
- * may be gone when this returns.
- */
+/* Prepared writes are counted when they are applied, others when they are appended. */
 static void
-apply_batch(Replay *p, NrBatch *batch, uint64_t seq)
+count_prepared(Replay *p, const NrBatch *batch)
 {
-	NrExtentTable *t = p->copy.table;
-	const uint32_t *grants = (const uint32_t *) (batch + 1);
-	char	   *at = (char *) (batch + 1) + nr_grant_bytes(p->group, batch);
-	uint32_t	before;
-	uint32_t	released = 0;
+	nr_bump64(&p->rep->batches, 1);
+	nr_bump64(&p->rep->requests, batch->requests);
+	nr_bump64(&p->rep->ops, batch->ops);
+	nr_bump64(&p->rep->bytes, batch->bytes);
+}
 
-	p->second = seq < p->visible;
-	for (uint32_t i = 0; i < batch->grants; i++)
-		nr_copy_grant(&p->copy, grants[i * p->group->copies + p->c]);
-	while (released < batch->releases && copy_release(p))
-		released++;
-	before = t->free_count;
-	if (batch->horizon != 0)
-		p->dispatch->ordered(&p->copy, batch->horizon);
+static void
+apply_requests(Replay *p, NrBatch *batch, uint64_t seq)
+{
+	char	   *at = (char *) (batch + 1) + nr_grant_bytes(p->group, batch);
+
 	for (uint32_t i = 0; i < batch->requests; i++)
 	{
 		NrBatchRequest *req = (NrBatchRequest *) at;
@@ -233,12 +259,47 @@ apply_batch(Replay *p, NrBatch *batch, uint64_t seq)
 		at += sizeof(NrBatchRequest) +
 			(req->first_extent == NR_NO_EXTENT ? NR_OP_ALIGN(req->bytes) : 0);
 	}
+}
+
+/* Apply one batch.  A prepared write may be gone when this returns. */
+static void
+apply_batch(Replay *p, NrBatch *batch, uint64_t seq)
+{
+	struct NrGroup *group = p->group;
+	const uint32_t *grants = (const uint32_t *) (batch + 1);
+	bool		shares = p->copy.shared != NULL;
+	NrCopy		shared;
+	Stock		stock;
+	Stock		shared_stock = {0};
+
+	p->second = seq < p->visible;
+	p->copy.pass = p->second ? NR_PASS_SECOND : NR_PASS_FIRST;
+	p->copy.seq = seq;
+	stock = stock_up(p, &p->copy, grants + p->c, batch->grants, group->copies, batch->releases);
+	if (shares && !p->second)
+	{
+		shared = nr_copy_shared(&p->copy);
+		shared_stock = stock_up(p, &shared, grants + (size_t) batch->grants * group->copies, batch->shared_grants,
+								1, batch->shared_releases);
+		if (batch->floor != 0)
+			p->dispatch->reclaim(&p->copy, batch->floor);
+	}
+	if (batch->horizon != 0)
+		p->dispatch->ordered(&p->copy, batch->horizon);
+	apply_requests(p, batch, seq);
 	/* for the second of two copies all else was done with the first */
 	if (!p->second)
 	{
 		nr_bump64(&p->rep->ops_applied, batch->ops);
 		if (batch->replica == p->r)
-			settle(p, batch, before, released);
+		{
+			settle(group, &group->headroom, &group->mapped, p->copy.table, stock, batch->claim, batch->releases);
+			if (shares)
+				settle(group, &group->shared_headroom, &group->shared_mapped, p->copy.shared, shared_stock,
+					   batch->shared_claim, batch->shared_releases);
+			if (batch->extent != NR_NO_EXTENT)
+				count_prepared(p, batch);
+		}
 		else if (nr_home(p->s, p->g) != p->r)
 			nr_bump64(&p->rep->helped, 1);
 	}
@@ -429,6 +490,15 @@ nr_replay(NrSession *s, const NrDispatch *dispatch, uint32_t g, uint32_t r,
 }
 
 void
+nr_replay_older(NrSession *s, const NrDispatch *dispatch, uint32_t g, uint32_t r)
+{
+	Replay		p = {.s = s,.e = s->engine,.dispatch = dispatch,.group = nr_group(s->engine, g),
+	.rep = nr_replica(s->engine, g, r),.g = g,.r = r};
+
+	(void) replay_two(&p, nr_position(p.rep), NR_IMPATIENT, true);
+}
+
+void
 nr_replay_all(NrSession *s, const NrDispatch *dispatch, uint32_t g)
 {
 	NrEngine   *e = s->engine;
@@ -467,23 +537,28 @@ nr_apply_idle(NrSession *s, const NrDispatch *dispatch, uint32_t g, const NrBatc
 	.rep = nr_replica(s->engine, g, 0),.g = g};
 	const uint32_t *grants = (const uint32_t *) (batch + 1);
 	NrRequestSlot answers = {.status = NR_OK};
-	uint32_t	before;
+	Stock		stock;
+	Stock		shared_stock = {0};
+	NrCopy		shared;
 	NrCopy		other;
 
 	p.c = 1 - nr_load32_rlx(&p.rep->current);	/* only the combiner lock's holder changes it */
 	nr_copy_view(p.e, g, 0, p.c, &p.copy);
 	nr_copy_view(p.e, g, 0, 1 - p.c, &other);
-	for (uint32_t i = 0; i < batch->grants; i++)
+	p.copy.pass = NR_PASS_ONLY;
+	/* readers of the other one look at numbers that are in use only */
+	(void) stock_up(&p, &other, grants + 1 - p.c, batch->grants, 2, 0);
+	stock = stock_up(&p, &p.copy, grants + p.c, batch->grants, 2, 0);
+	if (p.copy.shared != NULL)
 	{
-		/* readers of the other one look at numbers that are in use only */
-		nr_copy_grant(&p.copy, grants[i * 2 + p.c]);
-		nr_copy_grant(&other, grants[i * 2 + 1 - p.c]);
+		shared = nr_copy_shared(&p.copy);
+		shared_stock = stock_up(&p, &shared, grants + (size_t) batch->grants * 2, batch->shared_grants, 1, 0);
 	}
-	before = p.copy.table->free_count;
 	apply_ops(&p, ops, (uint32_t) bytes, &n, &answers, NULL);
-	nr_add64_rlx(&p.group->headroom,
-				 (uint64_t) ((int64_t) batch->claim -
-							 ((int64_t) before - (int64_t) p.copy.table->free_count)));
+	settle(p.group, &p.group->headroom, &p.group->mapped, p.copy.table, stock, batch->claim, 0);
+	if (p.copy.shared != NULL)
+		settle(p.group, &p.group->shared_headroom, &p.group->shared_mapped, p.copy.shared, shared_stock,
+			   batch->shared_claim, 0);
 	result->status = (NrStatus) answers.status;
 	result->done = answers.done;
 	result->flagged = answers.flagged;

@@ -23,6 +23,19 @@ extern void nr_copy_view(NrEngine *e, uint32_t g, uint32_t r, uint32_t c, NrCopy
 extern void nr_copy_grant(NrCopy *copy, uint32_t physical);
 
 /*
+ * Extents' worth, rounded up, of what the copies of replica r share that was dropped and awaits
+ * NrDispatch.reclaim; with the combiner lock.  0: they share nothing.
+ */
+extern uint32_t nr_shared_deferred(NrEngine *e, uint32_t g, uint32_t r);
+
+/* Is there any?  Otherwise a batch need carry no floor. */
+static inline bool
+nr_shares_deferred(NrEngine *e, const struct NrGroup *group, uint32_t g, uint32_t r)
+{
+	return nr_group_shares(group) && nr_shared_deferred(e, g, r) > 0;
+}
+
+/*
  * Apply everything that was appended so far to replica r; with two copies, to
  * the one that readers then enter, and with "both" to the other one too.  False: a reader did
  * not leave while the patience lasted; what was applied stands.  Who has taken
@@ -31,6 +44,13 @@ extern void nr_copy_grant(NrCopy *copy, uint32_t physical);
  */
 extern bool nr_replay(NrSession *s, const NrDispatch *dispatch, uint32_t g, uint32_t r,
 					  NrPatience patience, bool both);
+
+/*
+ * Bring the older of two copies to where readers see, and send them nowhere: for who has taken
+ * requests, or is about to, and must not find readers in its way whom it has left there itself.
+ * Waits for nobody.
+ */
+extern void nr_replay_older(NrSession *s, const NrDispatch *dispatch, uint32_t g, uint32_t r);
 
 /*
  * Two copies, with all combiner locks, when both copies of all replicas were at the

@@ -159,6 +159,7 @@ make(uint64_t seed, uint64_t *random)
 		config.copies = g == CM_COMMIT_TWO || g == CM_MANUAL_TWO ? 2 : 1;
 		config.lazy = config.copies == 1;
 		config.replicas = g == CM_MANUAL_TWO || (g == CM_COMMIT_TWO && geo.replicas == 3) ? 1 : 0;
+		config.shared_max = th_random(random) % 4 > 0 ? quota[g] : 0;	/* with two copies: long values are there once */
 		config.log_slots = 2u << th_random(random) % 4;
 		config.arg_bytes = sizeof(arg);
 		memcpy(config.arg, &arg, sizeof(arg));
@@ -206,13 +207,15 @@ nothing_held(CmWorld *w)
 			nr_copy_view(e, g, i / group->copies, i % group->copies, &copy);
 			good &= nr_load64_rlx(&group->headroom) == copy.table->free_count &&
 				nr_load32_rlx(&group->mapped) == copy.table->mapped_count;
+			good &= copy.shared == NULL || (nr_load64_rlx(&group->shared_headroom) == copy.shared->free_count &&
+											nr_load32_rlx(&group->shared_mapped) == copy.shared->mapped_count);
 		}
 		if (!good)
 			printf("# group %u: promised %llu, pending %llu, order %llu, horizon %llu, headroom %lld, mapped %u\n", g,
 				   (unsigned long long) gi.promised, (unsigned long long) gi.pending, (unsigned long long) gi.order_seq,
 				   (unsigned long long) gi.order_horizon, (long long) nr_load64_rlx(&group->headroom), gi.extents_used);
 		ok &= good;
-		used += nr_load32_rlx(&group->mapped) * group->copies + group->log_extents;
+		used += nr_load32_rlx(&group->mapped) * group->copies + nr_load32_rlx(&group->shared_mapped) + group->log_extents;
 		/* and the one that is open for records, unless all of it was given out */
 		open = (uint32_t) nr_load64_rlx(&group->records);
 		used += open != 0 && (open & 0xff) < NR_RECORD_CHUNKS;

@@ -337,6 +337,8 @@ make_engine(uint64_t *random, uint32_t threads, uint32_t copies, HcKeys *keys)
 
 	hash.copies = toy.copies = copies;
 	hash.log_slots = toy.log_slots = 2u << (th_random(random) % 5);	/* 2 to 32 */
+	if (copies == 2 && th_random(random) % 4 > 0)
+		hash.shared_max = 200;	/* long values are there once for both */
 
 	geo.sessions = threads + 1;
 	geo.extents = 512;

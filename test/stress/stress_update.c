@@ -360,6 +360,7 @@ make_engine(Round *round, uint64_t *random, uint32_t threads, Totals *totals)
 	bool		full = th_random(random) % 3 == 0;
 
 	config.copies = 1 + (uint32_t) (th_random(random) >> 40) % 2;
+	config.shared_max = th_random(random) % 4 > 0 ? 60 : 0;	/* with two copies: long values are there once */
 	config.log_slots = 2u << (th_random(random) % 5);	/* 2 to 32 */
 	geo.sessions = threads + 1;
 	geo.extent_shift = full ? 14 : 12;

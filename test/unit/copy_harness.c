@@ -78,11 +78,11 @@ harness_grant(CopyHarness *h, uint32_t n)
 }
 
 void
-harness_reclaim(CopyHarness *h)
+harness_release(CopyHarness *h, uint32_t n)
 {
 	NrExtentTable *t = h->copy.table;
 
-	while (t->free_head != NR_NO_EXTENT)
+	for (; n > 0 && t->free_head != NR_NO_EXTENT; n--)
 	{
 		uint32_t	e = t->free_head;
 
@@ -95,37 +95,51 @@ harness_reclaim(CopyHarness *h)
 	}
 }
 
+void
+harness_reclaim(CopyHarness *h)
+{
+	harness_release(h, UINT32_MAX);
+}
+
 uint32_t
 harness_in_use(const CopyHarness *h)
 {
 	return h->copy.table->mapped_count - h->copy.table->free_count;
 }
 
-/* Extents, the table in the root extent, and the root bytes zeroed. */
-static void
-make_extents(CopyHarness *h, size_t root_bytes)
+/* n extents of memory, and their numbers in an order that depends on "random". */
+static char *
+make_memory(uint32_t n, uint32_t extent_shift, uint32_t *numbers, uint64_t *random)
 {
-	uint32_t	n = h->config.extents_max;
-	size_t		extent_bytes = (size_t) 1 << h->config.extent_shift;
-	size_t		align = extent_bytes < 4096 ? 4096 : extent_bytes;
-	NrExtentTable *t;
+	size_t		extent_bytes = (size_t) 1 << extent_shift;
+	void	   *memory;
 
-	if (nr_extent_table_bytes(n) + root_bytes > extent_bytes ||
-		posix_memalign((void **) &h->memory, align, extent_bytes * n) != 0)
+	if (posix_memalign(&memory, extent_bytes < 4096 ? 4096 : extent_bytes, extent_bytes * n) != 0)
 		abort();
-	h->physical = malloc(n * sizeof(uint32_t));
 	for (uint32_t i = 0; i < n; i++)
-		h->physical[i] = i;
+		numbers[i] = i;
 	for (uint32_t i = n - 1; i > 0; i--)
 	{
-		uint32_t	j = (uint32_t) (harness_random(&h->random) % (i + 1));
-		uint32_t	x = h->physical[i];
+		uint32_t	j = (uint32_t) (harness_random(random) % (i + 1));
+		uint32_t	x = numbers[i];
 
-		h->physical[i] = h->physical[j];
-		h->physical[j] = x;
+		numbers[i] = numbers[j];
+		numbers[j] = x;
 	}
+	return memory;
+}
+
+/* All of h->physical are its extents: the table in the root extent, and the root bytes zeroed. */
+static void
+make_table(CopyHarness *h, char *region, uint32_t n, size_t root_bytes)
+{
+	size_t		extent_bytes = (size_t) 1 << h->config.extent_shift;
+	NrExtentTable *t;
+
+	if (nr_extent_table_bytes(n) + root_bytes > extent_bytes)
+		abort();
 	h->physical_count = n - 1;
-	t = (NrExtentTable *) (h->memory + extent_bytes * h->physical[n - 1]);
+	t = (NrExtentTable *) (region + extent_bytes * h->physical[n - 1]);
 	garbage(h, (char *) t, extent_bytes);
 	memset(t, 0, nr_extent_table_bytes(n));
 	t->capacity = n;
@@ -136,11 +150,11 @@ make_extents(CopyHarness *h, size_t root_bytes)
 	t->free_head = NR_NO_EXTENT;
 	t->mapped_count = 1;
 	t->root_bytes = (uint32_t) root_bytes;
-	h->copy.region = h->memory;
+	h->copy.region = region;
 	h->copy.extent_shift = h->config.extent_shift;
 	h->copy.ref_shift = h->config.extent_shift - NR_REF_UNIT_SHIFT;
 	h->copy.table = t;
-	h->copy.map = t->words;
+	h->copy.map = h->copy.shared_map = t->words;
 	h->copy.root = (char *) t + nr_extent_table_bytes(n);
 	memset(h->copy.root, 0, root_bytes);
 }
@@ -153,12 +167,75 @@ harness_make(CopyHarness *h, const NrDispatch *dispatch, const NrCopyConfig *con
 	h->config = *config;
 	h->dispatch = dispatch;
 	h->random = shuffle;
-	make_extents(h, dispatch ? dispatch->size(config) : root_bytes);
+	h->physical = malloc(config->extents_max * sizeof(uint32_t));
+	h->memory = make_memory(config->extents_max, config->extent_shift, h->physical, &h->random);
+	make_table(h, h->memory, config->extents_max, dispatch ? dispatch->size(config) : root_bytes);
 	if (dispatch)
 	{
 		harness_grant(h, dispatch->init_extents(config));
 		dispatch->init(&h->copy, &h->config);
 	}
+}
+
+void
+pair_make(CopyPair *pair, const NrDispatch *dispatch, const NrCopyConfig *config, uint64_t shuffle)
+{
+	uint32_t	n = 2 * config->extents_max + config->shared_max;
+	uint32_t   *numbers = malloc(n * sizeof(uint32_t));
+	CopyHarness *shared = &pair->shared;
+
+	memset(pair, 0, sizeof(*pair));
+	pair->memory = make_memory(n, config->extent_shift, numbers, &shuffle);
+	shared->config = *config;
+	shared->random = shuffle + 2;
+	shared->physical = malloc(config->shared_max * sizeof(uint32_t));
+	memcpy(shared->physical, numbers + 2 * config->extents_max, config->shared_max * sizeof(uint32_t));
+	make_table(shared, pair->memory, config->shared_max, dispatch->shared_size(config));
+	for (uint32_t c = 0; c < 2; c++)
+	{
+		CopyHarness *h = &pair->copy[c];
+
+		h->config = *config;
+		h->dispatch = dispatch;
+		h->random = shuffle + c;
+		h->physical = malloc(config->extents_max * sizeof(uint32_t));
+		memcpy(h->physical, numbers + c * config->extents_max, config->extents_max * sizeof(uint32_t));
+		make_table(h, pair->memory, config->extents_max, dispatch->size(config));
+		h->copy.shared = shared->copy.table;
+		h->copy.shared_map = shared->copy.map;
+		h->copy.shared_root = shared->copy.root;
+		h->copy.pass = c == 0 ? NR_PASS_FIRST : NR_PASS_SECOND;
+		harness_grant(h, dispatch->init_extents(config));
+		dispatch->init(&h->copy, &h->config);
+	}
+	free(numbers);
+}
+
+void
+pair_free(CopyPair *pair)
+{
+	harness_free(&pair->copy[0]);
+	harness_free(&pair->copy[1]);
+	harness_free(&pair->shared);
+	free(pair->memory);
+}
+
+void
+pair_sync(CopyPair *pair)
+{
+	NrCopy	   *from = &pair->copy[0].copy;
+	NrCopy	   *to = &pair->copy[1].copy;
+	uint32_t	n = from->table->capacity;
+	size_t		root_at = nr_extent_table_bytes(n);
+
+	to->table->unused_head = from->table->unused_head;
+	to->table->free_head = from->table->free_head;
+	to->table->free_count = from->table->free_count;
+	memcpy(to->table->words + n, from->table->words + n, sizeof(uint32_t) * n);
+	memcpy((char *) to->table + root_at, (char *) from->table + root_at, nr_extent_bytes(from) - root_at);
+	for (uint32_t x = 1; x < n; x++)
+		if (to->map[x] != from->map[x])
+			memcpy(nr_extent_ptr(to, x), nr_extent_ptr(from, x), nr_extent_bytes(from));
 }
 
 void
@@ -183,8 +260,8 @@ harness_free(CopyHarness *h)
 NrStatus
 harness_apply(CopyHarness *h, const NrOpHeader *op, NrResponse *resp)
 {
-	uint32_t	need = op->order_seq == 0 ? h->dispatch->need(&h->config, 1, op->bytes) :
-		h->dispatch->need_ops(&h->config, op, op->bytes, 1, true);
+	uint32_t	need = op->order_seq == 0 ? h->dispatch->need(&h->config, 1, op->bytes).extents :
+		h->dispatch->need_ops(&h->config, op, op->bytes, 1, true).extents;
 	uint32_t	before = harness_in_use(h);
 	uint32_t	after;
 	NrStatus	status;
@@ -203,7 +280,7 @@ harness_batch(CopyHarness *h, void *ops, size_t bytes, uint32_t n,
 			  uint64_t order_seq, uint64_t horizon, NrStatus *status)
 {
 	char	   *at = ops;
-	uint32_t	need = h->dispatch->need_ops(&h->config, ops, bytes, n, order_seq != 0);
+	uint32_t	need = h->dispatch->need_ops(&h->config, ops, bytes, n, order_seq != 0).extents;
 
 	h->batch_need = need;
 	h->batch_used = 0;

@@ -7,6 +7,8 @@
  * shuffle seed, and every extent is filled with garbage that depends on it when
  * it is granted: two copies that get the same operations and still agree
  * cannot depend on either.
+ *
+ * A CopyPair is two copies of one replica that share memory.
  */
 #ifndef COPY_HARNESS_H
 #define COPY_HARNESS_H
@@ -46,8 +48,9 @@ extern bool harness_sound(const CopyHarness *h);
 /* Map so many extents as free ones; fewer when the quota is used up. Returns how many. */
 extern uint32_t harness_grant(CopyHarness *h, uint32_t n);
 
-/* Unmap all extents that are free. */
+/* Unmap all extents that are free; or so many of them at most. */
 extern void harness_reclaim(CopyHarness *h);
+extern void harness_release(CopyHarness *h, uint32_t n);
 
 /* Extents in use, root included. */
 extern uint32_t harness_in_use(const CopyHarness *h);
@@ -73,5 +76,23 @@ extern NrStatus harness_truncate(CopyHarness *h, bool *flag);
 /* Value length, or -1: missing. Up to "capacity" bytes of it are in "out". */
 extern int64_t harness_get(const CopyHarness *h, const void *key, size_t key_bytes, void *out, uint32_t capacity);
 extern DsHashStat harness_stat(const CopyHarness *h);
+
+/*
+ * Two copies that share memory: config->shared_max is not 0.  "shared" is that memory as if it were a copy, for
+ * harness_grant, harness_release and harness_in_use; its dispatch is NULL.  copy[0] was made first.
+ * Who applies writes sets NrCopy.pass and NrCopy.seq.
+ */
+typedef struct CopyPair
+{
+	CopyHarness copy[2];
+	CopyHarness shared;
+	char	   *memory;
+} CopyPair;
+
+extern void pair_make(CopyPair *pair, const NrDispatch *dispatch, const NrCopyConfig *config, uint64_t shuffle);
+extern void pair_free(CopyPair *pair);
+
+/* Make copy[1] equal to copy[0], as the engine does after a load; the same logical extents are mapped in both. */
+extern void pair_sync(CopyPair *pair);
 
 #endif							/* COPY_HARNESS_H */

@@ -55,6 +55,8 @@ seats_books(Seats *b)
 		.granted = nr_load64_rlx(&group->granted),
 		.pending = nr_load64_rlx(&group->pending),
 		.mapped = nr_load32_rlx(&group->mapped),
+		.shared_headroom = nr_load64_rlx(&group->shared_headroom),
+		.shared_mapped = nr_load32_rlx(&group->shared_mapped),
 		.pool_free = toy_pool_free(b->e),
 	};
 
@@ -84,6 +86,8 @@ seats_same(Seats *b, SeatsBooks before)
 	differences += differ("granted", before.granted, now.granted);
 	differences += differ("pending", before.pending, now.pending);
 	differences += differ("mapped", before.mapped, now.mapped);
+	differences += differ("shared headroom", before.shared_headroom, now.shared_headroom);
+	differences += differ("shared mapped", before.shared_mapped, now.shared_mapped);
 	differences += differ("pool", before.pool_free, now.pool_free);
 	differences += differ("committers", before.committers, now.committers);
 	differences += differ("locked", before.locked, now.locked);
@@ -95,6 +99,7 @@ seats_settled(Seats *b)
 {
 	struct NrGroup *group = nr_group(b->e, 0);
 	uint32_t	mapped = nr_load32_rlx(&group->mapped);
+	uint32_t	shared = 0;
 	uint32_t	word;
 	bool		records;
 	int			differences = 0;
@@ -110,13 +115,19 @@ seats_settled(Seats *b)
 			nr_copy_view(b->e, 0, r, c, &copy);
 			differences += differ("free extents", copy.table->free_count, nr_load64_rlx(&group->headroom));
 			differences += differ("mapped", copy.table->mapped_count, mapped);
+			if (copy.shared == NULL)
+				continue;
+			shared = copy.shared->mapped_count;
+			differences += differ("shared free extents", copy.shared->free_count, nr_load64_rlx(&group->shared_headroom));
+			differences += differ("shared mapped", shared, nr_load32_rlx(&group->shared_mapped));
 		}
 	}
 	word = (uint32_t) nr_load64_rlx(&group->records);
 	records = word != 0 && (word & 0xff) < NR_RECORD_CHUNKS;
-	differences += differ("granted", mapped - 1u, nr_load64_rlx(&group->granted) - nr_load64_rlx(&group->released));
+	differences += differ("granted", mapped - 1u + (shared > 0 ? shared - 1 : 0),
+						  nr_load64_rlx(&group->granted) - nr_load64_rlx(&group->released));
 	differences += differ("promised", 0, nr_load64_rlx(&group->claimed) - nr_log_tail(b->e, 0));
-	differences += differ("pool", b->e->geo.extents - group->log_extents - group->copies * mapped - records,
+	differences += differ("pool", b->e->geo.extents - group->log_extents - group->copies * mapped - shared - records,
 						  toy_pool_free(b->e));
 	return differences == 0;
 }

@@ -36,7 +36,9 @@ typedef struct SeatsBooks
 	uint64_t	promised;		/* slots of the log */
 	uint64_t	granted;
 	uint64_t	pending;
+	uint64_t	shared_headroom;
 	uint32_t	mapped;
+	uint32_t	shared_mapped;
 	uint32_t	pool_free;
 	uint32_t	committers;		/* sessions with an order number in flight */
 	uint32_t	locked;			/* combiner locks */

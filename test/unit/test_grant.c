@@ -54,10 +54,17 @@ make_headroom(uint32_t n)
 }
 
 /* Extents that n pushes may take. */
-static uint32_t
+static NrNeed
 stack_need(uint32_t n)
 {
 	return toy_stack_dispatch.need(&nr_group(b.e, G)->copy_config, n, (uint64_t) n * TOY_PUSH_BYTES);
+}
+
+/* A claim of n extents for each copy. */
+static bool
+all_of(NrBatch *batch, uint32_t n, uint32_t numbers_max)
+{
+	return nr_grant_all(b.e, G, batch, (NrNeed) {.extents = n}, numbers_max);
 }
 
 static int64_t
@@ -76,22 +83,22 @@ test_all_or_nothing(void)
 	open_seats(2, 1, 12, 32);
 	before = seats_books(&b);
 	free_before = before.pool_free;
-	tap_ok(nr_grant_all(b.e, G, room_of(&one), 3, GRANTS) && room_of(&one)->grants == 3 && room_of(&one)->claim == 3,
+	tap_ok(all_of(room_of(&one), 3, GRANTS) && room_of(&one)->grants == 3 && room_of(&one)->claim == 3,
 		   "a claim that finds nothing free is granted all of it");
 	tap_ok(headroom() == 0 && nr_load32_rlx(&group->mapped) == 4 && toy_pool_free(b.e) == free_before - 3,
 		   "by the pool, within the quota");
 	tap_ok(nr_pool_refs(b.e, ((uint32_t *) (room_of(&one) + 1))[2]) == 2, "to each of two replicas");
-	tap_ok(nr_grant_all(b.e, G, room_of(&two), 8, GRANTS) && nr_load32_rlx(&group->mapped) == 12, "up to the quota");
+	tap_ok(all_of(room_of(&two), 8, GRANTS) && nr_load32_rlx(&group->mapped) == 12, "up to the quota");
 	before = seats_books(&b);
-	tap_ok(!nr_grant_all(b.e, G, room_of(&three), 1, GRANTS) && seats_same(&b, before), "beyond it nothing");
+	tap_ok(!all_of(room_of(&three), 1, GRANTS) && seats_same(&b, before), "beyond it nothing");
 	nr_grant_undo(b.e, G, room_of(&one));
 	tap_ok(headroom() == 0 && nr_load32_rlx(&group->mapped) == 9 && toy_pool_free(b.e) == free_before - 8 &&
 		   nr_load64_rlx(&group->granted) == 8, "undone, it is as if it had never been");
 	before = seats_books(&b);
-	tap_ok(!nr_grant_all(b.e, G, room_of(&three), 4, GRANTS) && seats_same(&b, before),
+	tap_ok(!all_of(room_of(&three), 4, GRANTS) && seats_same(&b, before),
 		   "one more than there is: what was got on the way is given back");
-	tap_ok(!nr_grant_all(b.e, G, room_of(&three), 3, 2) && seats_same(&b, before), "the same without room for all grants");
-	tap_ok(nr_grant_all(b.e, G, room_of(&three), 0, 0) && room_of(&three)->grants == 0 && seats_same(&b, before),
+	tap_ok(!all_of(room_of(&three), 3, 2) && seats_same(&b, before), "the same without room for all grants");
+	tap_ok(all_of(room_of(&three), 0, 0) && room_of(&three)->grants == 0 && seats_same(&b, before),
 		   "who needs nothing gets nothing");
 	nr_grant_undo(b.e, G, room_of(&two));
 	tap_ok(headroom() == 0 && nr_load32_rlx(&group->mapped) == 1 && toy_pool_free(b.e) == free_before, "all undone");
@@ -111,11 +118,11 @@ test_headroom(void)
 	had = headroom();
 	before = seats_books(&b);
 	tap_ok(had >= 4 && had <= 6, "some extents are free (%d)", (int) had);
-	tap_ok(nr_grant_all(b.e, G, room_of(&one), 3, GRANTS) && room_of(&one)->grants == 0 && headroom() == had - 3,
+	tap_ok(all_of(room_of(&one), 3, GRANTS) && room_of(&one)->grants == 0 && headroom() == had - 3,
 		   "a claim takes them first");
-	tap_ok(nr_grant_all(b.e, G, room_of(&two), (uint32_t) had, GRANTS) && room_of(&two)->grants == 3 && headroom() == 0,
+	tap_ok(all_of(room_of(&two), (uint32_t) had, GRANTS) && room_of(&two)->grants == 3 && headroom() == 0,
 		   "then what is missing is granted");
-	tap_ok(nr_grant_all(b.e, G, room_of(&three), 2, GRANTS) && room_of(&three)->grants == 2,
+	tap_ok(all_of(room_of(&three), 2, GRANTS) && room_of(&three)->grants == 2,
 		   "what one has claimed another does not get");
 	nr_grant_undo(b.e, G, room_of(&two));
 	nr_grant_undo(b.e, G, room_of(&one));
@@ -124,7 +131,7 @@ test_headroom(void)
 
 	/* as if somebody were about to add grants */
 	nr_sub64_seq(&group->headroom, (uint64_t) had + 5);
-	tap_ok(nr_grant_all(b.e, G, room_of(&one), 2, GRANTS) && room_of(&one)->grants == 2 && headroom() == -5,
+	tap_ok(all_of(room_of(&one), 2, GRANTS) && room_of(&one)->grants == 2 && headroom() == -5,
 		   "what another one lacks is not ours to make good");
 	nr_grant_undo(b.e, G, room_of(&one));
 	room_of(&one)->ops = 1;
@@ -148,12 +155,12 @@ test_surplus(void)
 	before = seats_books(&b);
 	n = (uint32_t) headroom();
 	tap_ok(nr_grant_surplus(group), "many free extents are surplus");
-	tap_ok(nr_grant_all(b.e, G, room_of(&one), n - 6, GRANTS) && room_of(&one)->releases == 0 && !nr_grant_surplus(group),
+	tap_ok(all_of(room_of(&one), n - 6, GRANTS) && room_of(&one)->releases == 0 && !nr_grant_surplus(group),
 		   "not what is claimed");
 	nr_grant_undo(b.e, G, room_of(&one));
-	tap_ok(nr_grant_all(b.e, G, room_of(&one), 3, GRANTS) && room_of(&one)->releases == n - 3 - 2 && headroom() == 2,
+	tap_ok(all_of(room_of(&one), 3, GRANTS) && room_of(&one)->releases == n - 3 - 2 && headroom() == 2,
 		   "the batch that finds a surplus takes it along, but for two");
-	tap_ok(nr_grant_all(b.e, G, room_of(&two), 4, GRANTS) && room_of(&two)->grants == 2 && room_of(&two)->releases == 0,
+	tap_ok(all_of(room_of(&two), 4, GRANTS) && room_of(&two)->grants == 2 && room_of(&two)->releases == 0,
 		   "the next one cannot claim what is to be released");
 	nr_grant_undo(b.e, G, room_of(&one));
 	nr_grant_undo(b.e, G, room_of(&two));
@@ -171,7 +178,7 @@ claim_all(const char *point)
 	if (strcmp(point, "surplus_seen") != 0)
 		return;
 	nr_test_point_hook = NULL;
-	if (!nr_grant_all(b.e, G, room_of(&rival), (uint32_t) headroom(), GRANTS))
+	if (!all_of(room_of(&rival), (uint32_t) headroom(), GRANTS))
 		th_die("a claim of what is free was refused");
 }
 
@@ -185,7 +192,7 @@ test_surplus_race(void)
 	nr_add64_seq(&group->headroom, 20);
 	before = seats_books(&b);
 	nr_test_point_hook = claim_all;
-	nr_grant_all(b.e, G, room_of(&one), 3, GRANTS);
+	all_of(room_of(&one), 3, GRANTS);
 	tap_ok(nr_test_point_hook == NULL && room_of(&rival)->claim == 17 && headroom() == 0 && room_of(&one)->releases == 0,
 		   "what was surplus a moment ago, and has been claimed since, is not released");
 	nr_grant_undo(b.e, G, room_of(&one));
@@ -206,12 +213,12 @@ test_two_copies(void)
 	/* 2 roots and a log; 9 extents are left for 2 copies: 4 each, and an odd one */
 	open_seats(1, 2, 12, 12);
 	before = seats_books(&b);
-	tap_ok(before.pool_free == 9 && nr_grant_all(b.e, G, room_of(&one), 2, GRANTS) && toy_pool_free(b.e) == 5,
+	tap_ok(before.pool_free == 9 && all_of(room_of(&one), 2, GRANTS) && toy_pool_free(b.e) == 5,
 		   "with two copies each grant is two extents");
 	tap_ok(grant[0] != grant[1] && grant[2] != grant[3] && nr_pool_refs(b.e, grant[0]) == 1, "of one reference each");
-	tap_ok(nr_grant_all(b.e, G, room_of(&two), 2, GRANTS) && toy_pool_free(b.e) == 1, "as many as there are");
+	tap_ok(all_of(room_of(&two), 2, GRANTS) && toy_pool_free(b.e) == 1, "as many as there are");
 	hoard = nr_load32_rlx(&group->mapped);
-	tap_ok(!nr_grant_all(b.e, G, (NrBatch *) (Room[1]){0}, 1, GRANTS) && toy_pool_free(b.e) == 1 &&
+	tap_ok(!all_of((NrBatch *) (Room[1]){0}, 1, GRANTS) && toy_pool_free(b.e) == 1 &&
 		   nr_load32_rlx(&group->mapped) == hoard, "for a single extent there is no use");
 	nr_grant_undo(b.e, G, room_of(&one));
 	nr_grant_undo(b.e, G, room_of(&two));
@@ -237,7 +244,7 @@ test_best(void)
 	tap_ok(room_of(&one)->grants == 1 && room_of(&one)->claim == 1, "one when there is room for one grant");
 	nr_grant_undo(b.e, G, room_of(&one));
 	room_of(&one)->ops = 0;
-	nr_grant_best(&b.s[0], &toy_stack_dispatch, G, room_of(&one), 0, GRANTS);
+	nr_grant_best(&b.s[0], &toy_stack_dispatch, G, room_of(&one), (NrNeed) {0}, GRANTS);
 	tap_ok(room_of(&one)->grants == 0 && room_of(&one)->claim == 0 && seats_same(&b, before), "without operations nothing");
 	tap_ok(seats_close(&b), "all extents are back");
 }
@@ -282,7 +289,7 @@ claim_and_undo(void *arg)
 		bool		got;
 
 		meet(false);
-		got = nr_grant_all(b.s[i % 2].engine, G, batch, th_random(&random) % 9, GRANTS);
+		got = nr_grant_all(b.s[i % 2].engine, G, batch, (NrNeed) {.extents = (uint32_t) (th_random(&random) % 9)}, GRANTS);
 		meet(true);
 		if (got && batch->grants > batch->claim)
 			wrong_grants++;

@@ -150,7 +150,7 @@ test_random(uint32_t extent_shift, uint32_t extents, uint32_t line_bytes, uint32
 		if (i % 4096 == 4095)
 			good &= same();
 	}
-	tap_ok(good && same() && h.granted_max <= h.dispatch->need(&h.config, 1, 100),
+	tap_ok(good && same() && h.granted_max <= h.dispatch->need(&h.config, 1, 100).extents,
 		   "random, 2^%u x %u, lines of %u, values to %u (%u refused)",
 		   extent_shift, extents, line_bytes, value_max, full);
 	harness_free(&h);
@@ -231,7 +231,7 @@ test_need(uint32_t extent_shift, uint32_t line_bytes, uint32_t n, uint32_t value
 	uint32_t	need;
 
 	harness_make_hash(&h, extent_shift, 250, line_bytes, 42, 1);
-	need = h.dispatch->need(&h.config, n, batch_bytes);
+	need = h.dispatch->need(&h.config, n, batch_bytes).extents;
 	for (uint64_t key = 0; good && harness_in_use(&h) + need < 250;)
 	{
 		harness_reclaim(&h);

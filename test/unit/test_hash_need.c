@@ -241,7 +241,7 @@ test_rows(const char *name, uint32_t extent_shift, uint32_t line_bytes, uint32_t
 		at += ds_hash_op_put(at, ds_hash_key(SEED, key, key_bytes), key, key_bytes, value, value_bytes, 0);
 	}
 	harness_make_hash(&h, extent_shift, (64u << 20) >> extent_shift, line_bytes, SEED, 1);
-	plain = h.dispatch->need_ops(&h.config, batch_ops, (size_t) (at - batch_ops), n, false);
+	plain = h.dispatch->need_ops(&h.config, batch_ops, (size_t) (at - batch_ops), n, false).extents;
 	if (!harness_batch(&h, batch_ops, (size_t) (at - batch_ops), n, 7, 1, &status))
 		status = NR_NO_SPACE;
 	row[0] = (double) ((uint64_t) h.batch_need << extent_shift) / n;

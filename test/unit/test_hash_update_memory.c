@@ -139,7 +139,7 @@ test_random(uint32_t extent_shift, uint32_t extents, uint32_t line_bytes, uint32
 				h.dispatch->checksum(&h.copy) == other.dispatch->checksum(&other.copy);
 	}
 	tap_ok(good && same_content(&h) && harness_sound(&h) && h.dispatch->checksum(&h.copy) == other.dispatch->checksum(&other.copy) &&
-		   h.granted_max <= h.dispatch->need(&h.config, 1, 100),
+		   h.granted_max <= h.dispatch->need(&h.config, 1, 100).extents,
 		   "random, 2^%u x %u, lines of %u, values to %u: %u done, %u with their flag, "
 		   "%u out of range, %u of another length, %u without memory",
 		   extent_shift, extents, line_bytes, value_max, seen[NR_OK], flags, seen[NR_OUT_OF_RANGE], seen[NR_BAD_OP],
@@ -289,8 +289,8 @@ test_need(void)
 						at += ds_hash_op_swap(at, 0, key, k, value, v);
 					else
 						at += ds_hash_op_cas(at, 0, key, k, value, v % 7 * 100, value, v);
-				need[what] = h.dispatch->need_ops(&h.config, op_words, (size_t) (at - (char *) op_words), 40, false);
-				longer &= h.dispatch->need(&h.config, 40, (uint64_t) (at - (char *) op_words)) >= need[what];
+				need[what] = h.dispatch->need_ops(&h.config, op_words, (size_t) (at - (char *) op_words), 40, false).extents;
+				longer &= h.dispatch->need(&h.config, 40, (uint64_t) (at - (char *) op_words)).extents >= need[what];
 			}
 			equal &= need[0] == need[1] && need[0] == need[2] && need[0] > 0;
 		}
@@ -304,17 +304,17 @@ test_need(void)
 
 			for (int i = 0; i < 300; i++)
 				at += ds_hash_op_add(at, 0, key, k, (DsHashNumber) number, &one);
-			need[0] = h.dispatch->need_ops(&h.config, op_words, (size_t) (at - (char *) op_words), 300, false);
+			need[0] = h.dispatch->need_ops(&h.config, op_words, (size_t) (at - (char *) op_words), 300, false).extents;
 			at = (char *) op_words;
 			for (int i = 0; i < 300; i++)
 				at += ds_hash_op_put(at, 0, key, k, value, number == DS_HASH_INT2 ? 2 : number == DS_HASH_INT4 ? 4 : 8, 0);
-			need[1] = h.dispatch->need_ops(&h.config, op_words, (size_t) (at - (char *) op_words), 300, false);
+			need[1] = h.dispatch->need_ops(&h.config, op_words, (size_t) (at - (char *) op_words), 300, false).extents;
 			equal &= need[0] == need[1];
 		}
 	tap_ok(equal, "add needs what a put of the number needs");
 	ds_hash_op_cas(op, 0, key, 8, "first", 5, "value", 5);
 	((char *) (op + 1))[sizeof(DsHashOp) + 8] = 11;	/* expected bytes */
-	tap_ok(h.dispatch->need_ops(&h.config, op, op->bytes, 1, false) == 0, "bytes that are no operation need nothing");
+	tap_ok(h.dispatch->need_ops(&h.config, op, op->bytes, 1, false).extents == 0, "bytes that are no operation need nothing");
 	harness_free(&h);
 }
 

@@ -233,10 +233,74 @@ test_damage(void)
 	harness_free(&h);
 }
 
+/* The blocks of the root stretch, by ds_heap_root_next: are they those of blocks[] in extent 0, in their order? */
+static bool
+root_blocks(const CopyHarness *h, const DsHeap *heap)
+{
+	uint32_t	in_root = 0;
+	NrRef		last = 0;
+
+	for (uint32_t i = 0; i < n_blocks; i++)
+		in_root += blocks[i].ref >> h->copy.ref_shift == 0;
+	for (NrRef ref = 0; (ref = ds_heap_root_next(&h->copy, heap, ref)) != 0;)
+	{
+		bool		known = false;
+
+		for (uint32_t i = 0; i < n_blocks; i++)
+			known |= blocks[i].ref == ref;
+		if (!known || ref <= last || in_root-- == 0)
+			return false;
+		last = ref;
+	}
+	return in_root == 0;
+}
+
+/* All extents are forgotten with what is in them, the root stretch is as it was. */
+static void
+test_leave(bool root_stretch, uint64_t seed)
+{
+	CopyHarness h;
+	DsHeap	   *heap = make(&h, 12, 60, root_stretch, seed);
+	uint32_t	extents;
+	uint32_t	kept = 0;
+	bool		ok = true;
+
+	ok &= ds_heap_root_next(&h.copy, heap, 0) == 0;
+	harness_grant(&h, 59);
+	ok &= churn(&h, heap, seed, 3000, 10) && root_blocks(&h, heap);
+	extents = heap->extents;
+	ds_heap_leave(&h.copy, heap);
+	tap_ok(ok && extents > 5 && heap->extents == 0 && harness_in_use(&h) == 1 + extents && !ds_heap_owns(heap, 1),
+		   "%u extents are left, and not given back", extents);
+	tap_ok(ds_heap_verify(&h.copy, heap) == NULL && root_blocks(&h, heap), "what lies in the root stretch is still there");
+	for (uint32_t i = 0; i < n_blocks; i++)
+	{
+		ok &= block_intact(&h, &blocks[i]);
+		if (blocks[i].ref >> h.copy.ref_shift == 0)
+			blocks[kept++] = blocks[i];
+	}
+	n_blocks = kept;
+	tap_ok(ok && heap->used_blocks == kept && (kept > 0) == root_stretch, "and nothing was written, there or in what was left");
+	ok &= churn(&h, heap, seed + 1, 3000, 10) && root_blocks(&h, heap);
+	while (n_blocks > 0)
+		block_free(&h, heap, n_blocks - 1);
+	tap_ok(ok && ds_heap_verify(&h.copy, heap) == NULL && heap->extents == 0 && harness_in_use(&h) == 1 + extents &&
+		   ds_heap_root_next(&h.copy, heap, 0) == 0, "it goes on from there, with other extents");
+	ds_heap_leave(&h.copy, heap);
+	ds_heap_leave(&h.copy, heap);
+	tap_ok(ds_heap_verify(&h.copy, heap) == NULL && heap->extents == 0, "an empty one has nothing to leave");
+	harness_free(&h);
+}
+
 int
 main(void)
 {
 	test_edges();
+	for (uint64_t seed = 1; seed <= 3; seed++)
+	{
+		test_leave(true, seed);
+		test_leave(false, seed);
+	}
 	test_churn(12, 8, true);
 	test_churn(12, 64, false);
 	test_churn(16, 64, true);

@@ -304,6 +304,7 @@ test_ring_largest(uint32_t extents)
 {
 	Log			l = log_open(2, 64, extents);
 	size_t		max = nr_ring_batch_max(l.e, l.group);
+	size_t		smallest = NR_LINE_UP(sizeof(NrBatch));
 	struct NrReplica *rep = nr_replica(l.e, G, 1);
 	Model		m = {.first = 0};
 	uint64_t	pos = 0;
@@ -312,7 +313,7 @@ test_ring_largest(uint32_t extents)
 
 	for (uint32_t at = 0; at < 2 * extents * EXTENT; at += LINE)
 	{
-		fits &= put(&l, &m, LINE, LINE, &ok);
+		fits &= put(&l, &m, smallest, smallest, &ok);
 		ok &= apply_oldest(&l, &m);
 		fits &= nr_ring_reserve(l.e, G, 1, max, &pos) != NULL;
 		ok &= clear_of_all(&l, &m, nr_ring_reserve(l.e, G, 1, max, &pos), pos, max);

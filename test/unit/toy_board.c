@@ -153,23 +153,23 @@ board_ordered(NrCopy *copy, uint64_t horizon)
 		board->horizon = horizon;
 }
 
-static uint32_t
+static NrNeed
 board_need(const NrCopyConfig *config, uint32_t n, uint64_t bytes)
 {
 	(void) config;
 	(void) n;
 	(void) bytes;
-	return 0;
+	return (NrNeed) {0};
 }
 
-static uint32_t
+static NrNeed
 board_need_ops(const NrCopyConfig *config, const void *ops, size_t bytes, uint32_t n, bool ordered)
 {
 	(void) config;
 	(void) ops;
 	(void) bytes;
 	(void) ordered;
-	return n * toy_board_need;
+	return (NrNeed) {.extents = n * toy_board_need};
 }
 
 static uint64_t

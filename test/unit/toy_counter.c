@@ -106,7 +106,7 @@ counter_mut(NrCopy *copy, const NrOpHeader *op, NrResponse *resp)
 	return NR_OK;
 }
 
-static uint32_t
+static NrNeed
 counter_need(const NrCopyConfig *config, uint32_t n, uint64_t bytes)
 {
 	void		(*hook) (uint32_t) = atomic_load(&toy_hook_need);
@@ -115,7 +115,7 @@ counter_need(const NrCopyConfig *config, uint32_t n, uint64_t bytes)
 	(void) bytes;
 	if (hook != NULL)
 		hook(n);
-	return 0;
+	return (NrNeed) {0};
 }
 
 static uint64_t

@@ -130,17 +130,17 @@ stack_mut(NrCopy *copy, const NrOpHeader *op, NrResponse *resp)
 	}
 }
 
-static uint32_t
+static NrNeed
 stack_need(const NrCopyConfig *config, uint32_t n, uint64_t bytes)
 {
 	uint32_t	per_extent = (uint32_t) (((size_t) 1 << config->extent_shift) / sizeof(uint64_t));
 
 	(void) bytes;
-	return n / per_extent + 1;
+	return (NrNeed) {.extents = n / per_extent + 1};
 }
 
 /* Pushes may find the last extent full, whatever was pushed and popped before. */
-static uint32_t
+static NrNeed
 stack_need_ops(const NrCopyConfig *config, const void *ops, size_t bytes, uint32_t n, bool ordered)
 {
 	(void) ops;
