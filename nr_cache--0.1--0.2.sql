@@ -18,6 +18,11 @@ AS 'MODULE_PATHNAME', 'nr_incr' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 CREATE FUNCTION nr_incr(cache regclass, key anynonarray, by anycompatible) RETURNS anycompatible
 AS 'MODULE_PATHNAME', 'nr_incr' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 
+-- ---- everything, and the cache is left without it ---------------------------------
+
+CREATE FUNCTION nr_take(cache regclass, row_type anycompatible) RETURNS SETOF anycompatible
+AS 'MODULE_PATHNAME', 'nr_take' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
 -- ---- a call that would be taken for nr_put(cache, row) ----------------------------
 
 CREATE FUNCTION nr_put(cache regclass, key text) RETURNS boolean
@@ -37,13 +42,20 @@ CREATE FUNCTION nr_stat_reset() RETURNS void
 AS 'MODULE_PATHNAME', 'nr_stat_reset' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION nr_stat_reset() FROM PUBLIC;
 
--- nr_caches gets a column at its end: what others have made of the view stays as it is.
--- Everybody may call the function, so that whoever was granted the view goes on using it; it
--- tells a time, and nothing of what a cache holds.
+-- nr_caches gets columns at its end: what others have made of the view stays as it is.
+-- Everybody may call the functions, so that whoever was granted the view goes on using it; they
+-- tell a time, a size (as pg_relation_size does) and whether a cache is taken, and nothing of what it holds.
 CREATE FUNCTION nr_stat_reset_time(database name, cache oid) RETURNS timestamptz
 AS 'MODULE_PATHNAME', 'nr_stat_reset_time' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+CREATE FUNCTION nr_memory_shared(database name, cache oid) RETURNS bigint
+AS 'MODULE_PATHNAME', 'nr_memory_shared' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+CREATE FUNCTION nr_cache_taken(database name, cache oid) RETURNS boolean
+AS 'MODULE_PATHNAME', 'nr_cache_taken' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 CREATE OR REPLACE VIEW nr_caches AS
-    SELECT c.*, nr_stat_reset_time(c.database, c.relid) AS stats_reset FROM nr_caches() c;
+    SELECT c.*, nr_stat_reset_time(c.database, c.relid) AS stats_reset,
+           nr_memory_shared(c.database, c.relid) AS memory_shared,
+           nr_cache_taken(c.database, c.relid) AS taken
+      FROM nr_caches() c;
 
 -- ---- dumps --------------------------------------------------------------------------
 

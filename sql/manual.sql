@@ -173,6 +173,42 @@ SELECT nr_publish('tight');
 SELECT nr_try_publish('tight');
 SELECT nr_pending('tight'), count(*) FROM tight;
 
+-- What is pending belongs to the cache.  DROP discards it, and a cache of the same name begins anew; a DROP that is
+-- rolled back does not.
+CREATE FOREIGN TABLE fate (k int, v text) SERVER nr_cache OPTIONS (visibility 'manual');
+CREATE FOREIGN TABLE fate2 (k int, v text) SERVER nr_cache OPTIONS (visibility 'manual', copies '2');
+CREATE FOREIGN TABLE fate_lr (k int, v text) SERVER nr_cache OPTIONS (visibility 'manual', scheme 'left_right');
+INSERT INTO fate VALUES (1, 'x');
+INSERT INTO fate2 VALUES (1, 'x');
+INSERT INTO fate_lr VALUES (1, 'x');
+BEGIN;
+DROP FOREIGN TABLE fate, fate2, fate_lr;
+ROLLBACK;
+SELECT nr_pending('fate'), nr_pending('fate2'), nr_pending('fate_lr');
+SELECT nr_publish('fate'), nr_publish('fate2'), nr_publish('fate_lr');
+INSERT INTO fate VALUES (2, 'x');
+INSERT INTO fate2 VALUES (2, 'x');
+INSERT INTO fate_lr VALUES (2, 'x');
+DROP FOREIGN TABLE fate, fate2, fate_lr;
+CREATE FOREIGN TABLE fate (k int, v text) SERVER nr_cache OPTIONS (visibility 'manual');
+CREATE FOREIGN TABLE fate2 (k int, v text) SERVER nr_cache OPTIONS (visibility 'manual', copies '2');
+CREATE FOREIGN TABLE fate_lr (k int, v text) SERVER nr_cache OPTIONS (visibility 'manual', scheme 'left_right');
+SELECT nr_pending('fate'), nr_pending('fate2'), nr_pending('fate_lr');
+SELECT nr_publish('fate'), nr_publish('fate2'), nr_publish('fate_lr');
+SELECT (SELECT count(*) FROM fate), (SELECT count(*) FROM fate2), (SELECT count(*) FROM fate_lr);
+-- one that is dropped and made again in a transaction that is rolled back is the old one
+INSERT INTO fate VALUES (3, 'x');
+INSERT INTO fate2 VALUES (3, 'x');
+INSERT INTO fate_lr VALUES (3, 'x');
+BEGIN;
+DROP FOREIGN TABLE fate, fate2, fate_lr;
+CREATE FOREIGN TABLE fate (k int, v text) SERVER nr_cache OPTIONS (visibility 'manual');
+SELECT nr_pending('fate');
+ROLLBACK;
+SELECT nr_pending('fate'), nr_pending('fate2'), nr_pending('fate_lr');
+SELECT nr_publish('fate'), nr_publish('fate2'), nr_publish('fate_lr');
+SELECT (SELECT k FROM fate), (SELECT k FROM fate2), (SELECT k FROM fate_lr);
+
 SET client_min_messages = warning;
 DROP SCHEMA man CASCADE;
 DROP ROLE nr_regress_manual;

@@ -27,8 +27,9 @@
  *	 nr_exec*.c     reads and writes through the engine, with PostgreSQL's errors
  *	 nr_stage*.c    a transaction's writes before COMMIT, as it sees them itself
  *	 nr_commit.c    staged writes at the end of a transaction: prepare, append, drop
+ *	 nr_take.c      caches that are taken, until their transaction ends
  *	 nr_writer.c    the single writer's lock
- *	 nr_fn_read.c, nr_fn_write.c, nr_fn_update.c, nr_fn_many.c, nr_fn_publish.c   SQL functions
+ *	 nr_fn_read.c, nr_fn_write.c, nr_fn_update.c, nr_fn_many.c, nr_fn_publish.c, nr_fn_take.c   SQL functions
  *	 nr_fdw*.c      planner, scans, modifications
  *	 nr_parallel.c  parallel plans in a transaction that has staged writes
  *	 nr_views.c     set-returning functions behind the views
@@ -146,7 +147,9 @@ typedef struct NrCacheDef
 	NrScheme	scheme;
 	NrVisibility visibility;
 	uint32		copies;			/* in each replica */
+	bool		aliased;		/* two copies, and they share long entries */
 	uint32		memory_extents; /* quota of each copy */
+	uint32		shared_extents; /* most that two copies may share, within the quota of both */
 	uint32		log_bytes;
 	uint32		line_bytes;		/* hash line width, chosen from the column types */
 	TransactionId layout_xid;	/* latest of our own (sub)transactions that made the layout;
@@ -299,6 +302,9 @@ extern bool nr_exec_exists(NrCache *cache, const NrKey *key);
  */
 extern char *nr_exec_scan(NrCache *cache, CommandId before, uint64 *n, size_t *bytes,
 						  size_t *refused);
+
+/* The same of a cache that this transaction has taken (nr_take.c), where all others find nothing. */
+extern char *nr_exec_scan_retired(NrCache *cache, uint64 *n, size_t *bytes);
 
 /*
  * Apply encoded operations as one batch, at once (visibility immediate) or collected

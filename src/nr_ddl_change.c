@@ -59,6 +59,8 @@ list_options(StringInfo list, const NrTableOptions *before, const NrTableOptions
 		add_change(list, "option \"%s\"", "scheme");
 	if (before->copies != after->copies && before->scheme == after->scheme)
 		add_change(list, "option \"%s\"", "copies");
+	if (before->aliased != after->aliased && before->copies == after->copies)
+		add_change(list, "option \"%s\"", "aliasing");
 	if (before->visibility != after->visibility)
 		add_change(list, "option \"%s\"", "visibility");
 	if (before->memory_kb != after->memory_kb)

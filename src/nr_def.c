@@ -27,6 +27,7 @@
 
 #define LAYOUT_VERSION		1	/* of the codec's bytes */
 #define EXTENTS_MIN			4	/* root, a segment, a heap extent, one to grow */
+#define EXTENTS_MIN_ALIASED	5	/* of both copies, two more: root and heap of what they share */
 #define LOG_EXTENTS_MAX		2048	/* below what the engine can list */
 #define EXTENTS_MAX_BYTES	(UINT64CONST(1) << 36)	/* what references reach */
 
@@ -152,7 +153,7 @@ nr_layout_fingerprint(Relation rel, TransactionId *own_xid)
 	NrTableOptions options;
 	HeapTuple	tuple;
 	int			marked;
-	int32		head[8];
+	int32		head[9];
 	uint64		fingerprint;
 
 	nr_table_options(GetForeignTable(relid)->options, &options);
@@ -164,6 +165,7 @@ nr_layout_fingerprint(Relation rel, TransactionId *own_xid)
 	head[5] = options.copies;
 	head[6] = options.scheme;
 	head[7] = options.visibility;
+	head[8] = options.aliased;
 
 	initStringInfo(&bytes);
 	appendBinaryStringInfo(&bytes, (char *) head, sizeof(head));
@@ -311,6 +313,7 @@ static void
 fill_sizes(NrCacheDef *def, const NrTableOptions *options)
 {
 	uint64		extents_max = EXTENTS_MAX_BYTES >> nr_engine.geo.extent_shift;
+	uint32		extents_min = options->aliased ? EXTENTS_MIN_ALIASED : EXTENTS_MIN;
 	uint32		extents = nr_engine.geo.extents;
 
 	if (options->memory_kb > 0)
@@ -318,7 +321,9 @@ fill_sizes(NrCacheDef *def, const NrTableOptions *options)
 	def->scheme = options->scheme;
 	def->visibility = options->visibility;
 	def->copies = options->copies;
-	def->memory_extents = (uint32) Min(Max(extents / def->copies, EXTENTS_MIN), extents_max);
+	def->aliased = options->aliased;
+	def->memory_extents = (uint32) Min(Max(extents / def->copies, extents_min), extents_max);
+	def->shared_extents = (uint32) Min((uint64) def->memory_extents * def->copies, extents_max);
 	def->log_bytes = (uint32) Min((uint64) options->log_size_kb * 1024,
 								  (uint64) LOG_EXTENTS_MAX << nr_engine.geo.extent_shift);
 	def->line_bytes = line_bytes(def);

@@ -30,10 +30,45 @@ nr_scratch_reserve(NrScratch *scratch, size_t bytes)
 
 /* ---- reads ---- */
 
-/* A read that the structure refused: only a bug gets here. */
+/* The answer of an empty cache. */
 static void
-read_failed(const NrCache *cache, NrStatus status)
+find_nothing(void *op)
 {
+	switch (*(DsHashReadCode *) op)
+	{
+		case DS_HASH_GET:
+			((DsHashGet *) op)->found = false;
+			break;
+		case DS_HASH_GET_MANY:
+			{
+				DsHashGetMany *get = op;
+
+				get->found = 0;
+				get->needed_bytes = 0;
+				for (uint32 i = 0; i < get->n; i++)
+					get->length[i] = -1;
+				break;
+			}
+		case DS_HASH_SCAN:
+			((DsHashScan *) op)->n = 0;
+			((DsHashScan *) op)->needed_bytes = 0;
+			break;
+		case DS_HASH_STAT:
+			memset(op, 0, sizeof(DsHashStat));
+			((DsHashStat *) op)->code = DS_HASH_STAT;
+			break;
+	}
+}
+
+/* The cache is taken: there is nothing to be found.  Or the structure refused: only a bug gets there. */
+static pg_noinline void
+not_read(const NrCache *cache, void *op, NrStatus status)
+{
+	if (status == NR_GONE)
+	{
+		find_nothing(op);
+		return;
+	}
 	ereport(ERROR,
 			(errcode(ERRCODE_INTERNAL_ERROR),
 			 errmsg_internal("read of cache \"%s\" failed with status %d",
@@ -55,7 +90,7 @@ exec_read(NrCache *cache, void *op)
 		nr_leave(handle);
 	}
 	if (unlikely(status != NR_OK))
-		read_failed(cache, status);
+		not_read(cache, op, status);
 }
 
 void
@@ -171,9 +206,20 @@ scan_too_large(const NrCache *cache, size_t bytes, size_t limit, size_t *refused
 	return true;				/* not reached */
 }
 
+/* What others find no more. */
+static void
+exec_read_retired(NrCache *cache, void *op)
+{
+	NrStatus	status = nr_execute_retired(&cache->handle, op, NULL);
+
+	if (status != NR_OK)
+		elog(ERROR, "read of taken cache \"%s\" failed with status %d", cache->def->relname, (int) status);
+}
+
 /* A copy of what is shared; NULL when that is nothing.  "refused" as in nr_exec_scan. */
 static char *
-scan_shared(NrCache *cache, size_t limit, uint64 *n, size_t *bytes, size_t *refused)
+scan_shared(NrCache *cache, void (*read) (NrCache *cache, void *op), size_t limit, uint64 *n,
+			size_t *bytes, size_t *refused)
 {
 	DsHashScan	scan = {.code = DS_HASH_SCAN};
 
@@ -182,7 +228,7 @@ scan_shared(NrCache *cache, size_t limit, uint64 *n, size_t *bytes, size_t *refu
 	{
 		size_t		want;
 
-		exec_read(cache, &scan);
+		read(cache, &scan);
 		if (scan.needed_bytes <= scan.capacity)
 			break;
 		if (scan.out != NULL)
@@ -208,12 +254,18 @@ nr_exec_scan(NrCache *cache, CommandId before, uint64 *n, size_t *bytes, size_t 
 	char	   *entries = NULL;
 
 	if (likely(cache->stage == NULL))
-		return scan_shared(cache, limit, n, bytes, refused);
+		return scan_shared(cache, exec_read, limit, n, bytes, refused);
 	*n = *bytes = 0;
 	if (!nr_stage_hides_shared(cache->stage, before))
-		entries = scan_shared(cache, limit, n, bytes, refused);
+		entries = scan_shared(cache, exec_read, limit, n, bytes, refused);
 	if (refused == NULL || *refused == 0)
 		entries = nr_stage_overlay(cache, before, entries, n, bytes);
 	(void) scan_too_large(cache, *bytes, limit, refused);
 	return entries;
+}
+
+char *
+nr_exec_scan_retired(NrCache *cache, uint64 *n, size_t *bytes)
+{
+	return scan_shared(cache, exec_read_retired, (size_t) nr_guc_scan_memory_kb * 1024, n, bytes, NULL);
 }

@@ -48,8 +48,7 @@ pool_is_short(const NrCache *cache, NrGroupInfo *group, NrPoolInfo *pool)
 	nr_group_info(&nr_engine, cache->group, group);
 	nr_pool_info(&nr_engine, pool);
 	/* a write may need several extents, so look which of the two has less left */
-	return (uint64) group->copies * (group->extents_max - Min(group->extents_used, group->extents_max)) >
-		pool->free;
+	return group->extents_max - Min(group->extents_used, group->extents_max) > pool->free;
 }
 
 static void
@@ -65,8 +64,8 @@ cache_is_full(const NrCache *cache, bool batch)
 				 errdetail("Of %llu kB for all caches, %llu kB are left; this cache uses %llu kB of its %llu kB.",
 						   (unsigned long long) pool.extents * pool.extent_bytes / 1024,
 						   (unsigned long long) pool.free * pool.extent_bytes / 1024,
-						   (unsigned long long) group.copies * group.extents_used * pool.extent_bytes / 1024,
-						   (unsigned long long) group.copies * group.extents_max * pool.extent_bytes / 1024),
+						   (unsigned long long) group.extents_used * pool.extent_bytes / 1024,
+						   (unsigned long long) group.extents_max * pool.extent_bytes / 1024),
 				 errhint("Raise \"%s\" and restart the server, or drop or truncate another cache.",
 						 "nr_cache.memory")));
 	ereport(ERROR,
@@ -74,11 +73,11 @@ cache_is_full(const NrCache *cache, bool batch)
 			 errmsg("cache \"%s\" is full", cache->def->relname),
 			 batch ?
 			 errdetail("It uses %llu kB of its %llu kB, and changes that take effect together need room for the worst case.",
-					   (unsigned long long) group.copies * group.extents_used * pool.extent_bytes / 1024,
-					   (unsigned long long) group.copies * group.extents_max * pool.extent_bytes / 1024) :
+					   (unsigned long long) group.extents_used * pool.extent_bytes / 1024,
+					   (unsigned long long) group.extents_max * pool.extent_bytes / 1024) :
 			 errdetail("It uses %llu kB of its %llu kB.",
-					   (unsigned long long) group.copies * group.extents_used * pool.extent_bytes / 1024,
-					   (unsigned long long) group.copies * group.extents_max * pool.extent_bytes / 1024),
+					   (unsigned long long) group.extents_used * pool.extent_bytes / 1024,
+					   (unsigned long long) group.extents_max * pool.extent_bytes / 1024),
 			 batch && cache->def->visibility == NR_VISIBLE_MANUAL ?
 			 errhint("What is pending can only be dropped, with the cache or by raising its option \"memory\", which empties it. Publish in smaller portions.") :
 			 errhint("Raise the cache's option \"memory\", which empties it, or delete entries.")));
@@ -166,6 +165,24 @@ refuse_manual_on_standby(const NrCache *cache)
 				 nr_standby_hint()));
 }
 
+/*
+ * After a refused write: may there be more now?  Dropped caches may have gone.  Of two copies that
+ * share memory, the refused batch has let go of what was free of the other kind; and what was
+ * dropped is free when all replicas have followed, who are waited for as they are when the log is full.
+ */
+static bool
+make_space(NrCache *cache)
+{
+	bool		found = nr_exec_found_space(cache);
+
+	if (!cache->def->aliased)
+		return found;
+	for (uint32 r = 0; r < nr_engine.geo.replicas; r++)
+		while (nr_group_sync_replica(&cache->handle, r, true) == NR_CANCELLED)
+			CHECK_FOR_INTERRUPTS();
+	return true;
+}
+
 NrStatus
 nr_exec_request(NrCache *cache, void *ops, size_t bytes, uint32 n, NrResult *result)
 {
@@ -187,7 +204,7 @@ nr_exec_request(NrCache *cache, void *ops, size_t bytes, uint32 n, NrResult *res
 		(void) nr_writer_lock(cache->relid, false, true);
 	status = write_once(cache, ops, bytes, n, result);
 	/* once more, if nothing of it was applied */
-	if (unlikely(status == NR_NO_SPACE) && result->done == 0 && nr_exec_found_space(cache))
+	if (unlikely(status == NR_NO_SPACE) && result->done == 0 && make_space(cache))
 		status = write_once(cache, ops, bytes, n, result);
 	if (single)
 		nr_writer_unlock(cache->relid);

@@ -75,6 +75,8 @@ nr_fdw_scan_explain(ForeignScanState *node, ExplainState *es)
 
 		ExplainPropertyText("Scheme", nr_scheme_name(def->scheme), es);
 		ExplainPropertyInteger("Copies", NULL, def->copies, es);
+		if (def->copies > 1)
+			ExplainPropertyText("Aliasing", def->aliased ? "on" : "off", es);
 		ExplainPropertyText("Visibility", nr_visibility_name(def->visibility), es);
 		MemoryContextDelete(def->context);
 	}

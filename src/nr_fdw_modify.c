@@ -440,7 +440,9 @@ nr_fdw_modify_end(EState *estate, ResultRelInfo *rri)
 
 	if (mod == NULL)
 		return;
-	nr_batch_apply(&mod->batch, modify_cache(mod));
+	/* a trigger may have taken the entries meanwhile, which is an error only to who still has some */
+	if (mod->batch.n > 0)
+		nr_batch_apply(&mod->batch, modify_cache(mod));
 	if (mod->moved)
 	{
 		appendBinaryStringInfo(&mod->moved_from.ops, mod->moved_to.ops.data, mod->moved_to.ops.len);

@@ -293,7 +293,8 @@ nr_single_writer(const NrCacheDef *def)
 
 /*
  * Give a read (DsHashGet, ...) to the structure, inside enter and leave; waits
- * are interruptible.  Sizes that did not suffice are the caller's matter.
+ * are interruptible.  Sizes that did not suffice are the caller's matter.  A cache that is taken
+ * (nr_take.c) answers as an empty one.
  */
 extern void nr_exec_read(NrCache *cache, void *op);
 
@@ -323,6 +324,13 @@ pg_noreturn extern void nr_exec_failed(const NrCache *cache, NrStatus status, si
 
 /* The same for NR_NO_SPACE when preparing a transaction's batch, which asks for the worst case. */
 pg_noreturn extern void nr_exec_batch_full(const NrCache *cache);
+
+/*
+ * Publish what is pending in a cache of visibility manual; how many operations.  The caller
+ * sees to it that nobody else writes.  Waits are interruptible.  ERROR out_of_memory: all of it
+ * still is pending.  (nr_fn_publish.c)
+ */
+extern uint64 nr_publish_pending(NrCache *cache);
 
 /* ---- operations with an answer (nr_exec_update.c): visibility immediate only ---- */
 

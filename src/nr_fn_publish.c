@@ -44,17 +44,12 @@ publish_failed(const NrCache *cache, NrStatus status)
 	nr_exec_failed(cache, status, 0);
 }
 
-Datum
-nr_fn_publish(PG_FUNCTION_ARGS)
+uint64
+nr_publish_pending(NrCache *cache)
 {
-	NrCache    *cache;
 	NrStatus	status;
 	uint64		n = 0;
 
-	nr_require_shmem();
-	nr_require_writable("nr_publish()");
-	cache = open_manual(fcinfo, "nr_publish()", RowExclusiveLock, PUBLISH_ACL);
-	(void) nr_writer_lock(cache->relid, false, true);
 	do
 	{
 		while ((status = nr_publish(&cache->handle, true, &n)) == NR_CANCELLED)
@@ -62,6 +57,20 @@ nr_fn_publish(PG_FUNCTION_ARGS)
 	} while (status == NR_NO_SPACE && nr_exec_found_space(cache));
 	if (status != NR_OK)
 		publish_failed(cache, status);
+	return n;
+}
+
+Datum
+nr_fn_publish(PG_FUNCTION_ARGS)
+{
+	NrCache    *cache;
+	uint64		n;
+
+	nr_require_shmem();
+	nr_require_writable("nr_publish()");
+	cache = open_manual(fcinfo, "nr_publish()", RowExclusiveLock, PUBLISH_ACL);
+	(void) nr_writer_lock(cache->relid, false, true);
+	n = nr_publish_pending(cache);
 	nr_writer_unlock(cache->relid);
 	PG_RETURN_INT64(n);
 }

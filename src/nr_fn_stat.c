@@ -1,6 +1,7 @@
 /*
  * nr_fn_stat.c
- *		nr_stat_reset: counters begin anew.
+ *		nr_stat_reset: counters begin anew; and what the view nr_caches has beside its
+ *		function's columns.
  *
  * The engine's counters only grow, and others count while we reset: so nothing
  * of them is written.  What they were is remembered beside the registry and taken
@@ -14,6 +15,7 @@
 
 PG_FUNCTION_INFO_V1(nr_stat_reset);
 PG_FUNCTION_INFO_V1(nr_stat_reset_time);
+PG_FUNCTION_INFO_V1(nr_memory_shared);
 
 static inline NrStatBase *
 stat_base(uint32 i)
@@ -102,4 +104,32 @@ nr_stat_reset_time(PG_FUNCTION_ARGS)
 	if (reset == 0)
 		PG_RETURN_NULL();
 	PG_RETURN_TIMESTAMPTZ(reset);
+}
+
+/* Bytes of a cache's memory that two copies share; NULL: they share nothing, or there is one copy. */
+Datum
+nr_memory_shared(PG_FUNCTION_ARGS)
+{
+	Oid			dboid = get_database_oid(NameStr(*PG_GETARG_NAME(0)), true);
+	Oid			relid = PG_GETARG_OID(1);
+	bool		aliased = false;
+	uint32		extents = 0;
+
+	nr_require_shmem();
+	LWLockAcquire(nr_registry_lock, LW_SHARED);
+	for (uint32 i = 0; i < nr_shared->nentries; i++)
+	{
+		NrRegEntry *entry = &nr_shared->entries[i];
+		NrGroupInfo group;
+
+		if (pg_atomic_read_u64(&entry->state) == 0 || entry->dboid != dboid || entry->relid != relid)
+			continue;
+		nr_group_info(&nr_engine, i, &group);
+		aliased |= group.aliased;
+		extents = Max(extents, group.extents_shared);
+	}
+	LWLockRelease(nr_registry_lock);
+	if (!aliased)
+		PG_RETURN_NULL();
+	PG_RETURN_INT64((int64) extents << nr_engine.geo.extent_shift);
 }

@@ -125,6 +125,7 @@ typedef struct NrTableOptions
 	NrScheme	scheme;
 	NrVisibility visibility;
 	int			copies;			/* in each replica: 1 or 2 */
+	bool		aliased;		/* two copies, and they share long entries */
 	int			memory_kb;		/* 0 = not given */
 	int			log_size_kb;
 } NrTableOptions;
@@ -325,6 +326,35 @@ extern void nr_commit_refuse_prepare(void);
 /* COMMIT: make all visible, waiting for nobody / ABORT: give everything back.  Cannot fail. */
 extern void nr_commit_append(void);
 extern void nr_commit_drop(void);
+
+/* ---- takes (nr_take.c) ---- */
+
+/*
+ * Send the readers of a cache away, until this transaction has ended or, if it commits, until
+ * somebody writes; what is pending is published before.  False: there is nothing to
+ * take, since that has happened already.  The caller holds ExclusiveLock and reads what there is
+ * (nr_exec_scan_retired).  Waits for readers, cancellable.  ERROR object_in_use.
+ */
+extern bool nr_take_begin(NrCache *cache);
+
+/*
+ * The cache was opened to write, with its lock: readers are let in again.  ERROR
+ * object_in_use when this transaction has taken its entries.
+ */
+extern void nr_take_before_write(NrCache *cache);
+
+/* RELEASE or ROLLBACK TO of the current subtransaction.  Cannot fail. */
+extern void nr_take_end_level(bool commit);
+
+/* PRE_PREPARE: ERROR feature_not_supported when anything is taken. */
+extern void nr_take_refuse_prepare(void);
+
+/* PRE_COMMIT, after everything else, since others wait meanwhile.  May ERROR; waits are interruptible. */
+extern void nr_take_prepare(void);
+
+/* COMMIT: drop what was taken / ABORT: let readers in again.  Cannot fail. */
+extern void nr_take_commit(void);
+extern void nr_take_rollback(void);
 
 /* ---- DDL (nr_ddl.c) ---- */
 

@@ -21,8 +21,8 @@
  * layout would find what they hold.  What COMMIT PREPARED makes superfluous is
  * left to whoever opens the relation next, or to the sweep.
  *
- * STAGED WRITES (nr_stage.c, nr_commit.c) are prepared last at PRE_COMMIT, and
- * appended or dropped before any state is freed.
+ * STAGED WRITES (nr_stage.c, nr_commit.c) and takes (nr_take.c) are prepared last at
+ * PRE_COMMIT, and done or undone before any state is freed.
  *
  * DEFINITIONS that were replaced live on until the transaction ends, since
  * somebody up the stack may be using one.
@@ -271,6 +271,7 @@ nr_lifetime_detach_all(void)
 	NrCacheEntry *entry;
 
 	nr_commit_drop();
+	nr_take_rollback();
 	nr_lifetime_flush_counters();
 	nr_epoch++;
 	if (entries == NULL)
@@ -332,6 +333,7 @@ static void
 commit(void)
 {
 	nr_commit_append();
+	nr_take_commit();
 	nr_lifetime_flush_counters();
 	for (int i = 0; i < ntouched; i++)
 		if (nr_locked_exclusively(touched[i].relid))
@@ -362,6 +364,7 @@ static void
 rollback(void)
 {
 	nr_commit_drop();
+	nr_take_rollback();
 	nr_lifetime_flush_counters();
 	if (ntouched > 0)
 	{
@@ -376,6 +379,7 @@ static void
 before_prepare(void)
 {
 	nr_commit_refuse_prepare();
+	nr_take_refuse_prepare();
 	nr_lifetime_flush_counters();
 	if (ntouched > 0)
 	{
@@ -397,6 +401,7 @@ xact_callback(XactEvent event, void *arg)
 			nr_commit_check();
 			settle_touched();
 			nr_commit_prepare();
+			nr_take_prepare();
 			break;
 		case XACT_EVENT_PRE_PREPARE:
 			before_prepare();
@@ -422,7 +427,7 @@ xact_callback(XactEvent event, void *arg)
 }
 
 /*
- * Savepoints matter for staged writes, and for one thing more: states made under
+ * Savepoints matter for staged writes and takes, and for one thing more: states made under
  * a layout that goes away with one have to be freed now, while its lock is held.
  * (At this event an aborting subtransaction's xid is not "current" any more.  Of
  * several xids that a layout needs, the latest is the first to go.)
@@ -430,11 +435,14 @@ xact_callback(XactEvent event, void *arg)
 static void
 subxact_callback(SubXactEvent event, SubTransactionId mySubid, SubTransactionId parentSubid, void *arg)
 {
-	if (event == SUBXACT_EVENT_COMMIT_SUB)
-		nr_stage_end_level(true);
-	if (event != SUBXACT_EVENT_ABORT_SUB)
+	bool		commit = event == SUBXACT_EVENT_COMMIT_SUB;
+
+	if (!commit && event != SUBXACT_EVENT_ABORT_SUB)
 		return;
-	nr_stage_end_level(false);
+	nr_stage_end_level(commit);
+	nr_take_end_level(commit);
+	if (commit)
+		return;
 	nr_epoch++;
 	if (ntouched > 0)
 		nr_registry_settle(layout_is_gone);

@@ -313,5 +313,7 @@ nr_cache_open(Oid relid, LOCKMODE lockmode, AclMode need)
 	if (entry->cache.stage != NULL)
 		nr_stage_check(&entry->cache);
 	attach(entry);
+	if (lockmode == RowExclusiveLock)
+		nr_take_before_write(&entry->cache);
 	return &entry->cache;
 }

@@ -27,6 +27,7 @@ typedef struct NrOption
 
 static void check_scheme(DefElem *def);
 static void check_copies(DefElem *def);
+static void check_aliasing(DefElem *def);
 static void check_visibility(DefElem *def);
 static void check_size(DefElem *def);
 static void check_reserved(DefElem *def);
@@ -35,6 +36,7 @@ static void check_key(DefElem *def);
 static const NrOption nr_options[] = {
 	{"scheme", ForeignTableRelationId, check_scheme},
 	{"copies", ForeignTableRelationId, check_copies},
+	{"aliasing", ForeignTableRelationId, check_aliasing},
 	{"visibility", ForeignTableRelationId, check_visibility},
 	{"memory", ForeignTableRelationId, check_size},
 	{"log_size", ForeignTableRelationId, check_size},
@@ -104,6 +106,15 @@ check_copies(DefElem *def)
 }
 
 static void
+check_aliasing(DefElem *def)
+{
+	bool		value;
+
+	if (!parse_bool(defGetString(def), &value))
+		value_invalid(def, "on, off");
+}
+
+static void
 check_visibility(DefElem *def)
 {
 	if (value_index(def, visibility_names, lengthof(visibility_names)) < 0)
@@ -146,12 +157,17 @@ check_key(DefElem *def)
 		value_invalid(def, "true, false");
 }
 
-/* What the options of a table say together; each by itself is right. */
+/*
+ * What the options of a table say together; each by itself is right.  Who writes
+ * "aliasing 'on'" believes in two copies; "off" is true of one copy, too.
+ */
 static void
 check_together(List *options)
 {
 	const char *scheme = scheme_names[NR_SCHEME_NR];
 	const char *copies = NULL;
+	bool		aliasing = false;
+	bool		left_right;
 	ListCell   *lc;
 
 	foreach(lc, options)
@@ -162,14 +178,22 @@ check_together(List *options)
 			scheme = defGetString(def);
 		else if (strcmp(def->defname, "copies") == 0)
 			copies = defGetString(def);
+		else if (strcmp(def->defname, "aliasing") == 0)
+			(void) parse_bool(defGetString(def), &aliasing);
 	}
-	if (copies != NULL && strcmp(copies, "1") == 0 &&
-		strcmp(scheme, scheme_names[NR_SCHEME_LEFT_RIGHT]) == 0)
+	left_right = strcmp(scheme, scheme_names[NR_SCHEME_LEFT_RIGHT]) == 0;
+	if (left_right && copies != NULL && strcmp(copies, "1") == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a cache of scheme 'left_right' cannot have copies '1'"),
 				 errdetail("Of its two copies, one is read while the other is written."),
 				 errhint("Leave out the option \"copies\", or use scheme 'nr'.")));
+	if (aliasing && !left_right && (copies == NULL || strcmp(copies, "1") == 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a cache of one copy cannot have aliasing 'on'"),
+				 errdetail("Aliasing is what two copies share, instead of each having its own."),
+				 errhint("Leave out the option \"aliasing\", or use copies '2' or scheme 'left_right'.")));
 }
 
 /* ---- validator ---- */
@@ -219,6 +243,7 @@ nr_cache_fdw_validator(PG_FUNCTION_ARGS)
 void
 nr_table_options(List *options, NrTableOptions *out)
 {
+	bool		aliasing = true;
 	ListCell   *lc;
 
 	memset(out, 0, sizeof(*out));
@@ -235,6 +260,8 @@ nr_table_options(List *options, NrTableOptions *out)
 			out->visibility = value_index(def, visibility_names, lengthof(visibility_names));
 		else if (strcmp(def->defname, "copies") == 0)
 			out->copies = pg_strtoint32(defGetString(def));
+		else if (strcmp(def->defname, "aliasing") == 0)
+			(void) parse_bool(defGetString(def), &aliasing);
 		else if (strcmp(def->defname, "memory") == 0)
 			(void) parse_int(defGetString(def), &out->memory_kb, GUC_UNIT_KB, NULL);
 		else if (strcmp(def->defname, "log_size") == 0)
@@ -242,6 +269,7 @@ nr_table_options(List *options, NrTableOptions *out)
 	}
 	if (out->scheme == NR_SCHEME_LEFT_RIGHT)
 		out->copies = 2;
+	out->aliased = aliasing && out->copies == 2;
 	if (out->log_size_kb == 0)
 		out->log_size_kb = nr_guc_log_size_kb;
 }

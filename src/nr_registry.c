@@ -140,6 +140,7 @@ make_locked(const NrCacheDef *def, bool committed, uint64 seed, NrRegRef *ref)
 	config.replicas = def->scheme == NR_SCHEME_LEFT_RIGHT ? 1 : 0;
 	config.lazy = def->copies == 1 && def->visibility != NR_VISIBLE_IMMEDIATE;
 	config.extents_max = def->memory_extents;
+	config.shared_max = def->aliased ? def->shared_extents : 0;
 	config.log_bytes = def->log_bytes;
 	config.log_slots = log_slots(def->log_bytes);
 	config.batch_bytes_max = (uint32) nr_guc_max_batch_kb * 1024;

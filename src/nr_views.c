@@ -143,7 +143,9 @@ nr_state_stat(const NrRegRef *ref, Oid relid, DsHashStat *stat)
 	nr_host_patience_until = 0;
 	if (handle == &own)
 		nr_group_detach(&own);
-	return status == NR_OK;
+	if (status == NR_GONE)		/* taken: readers find nothing */
+		memset(stat, 0, sizeof(*stat));
+	return status == NR_OK || status == NR_GONE;
 }
 
 /* Its relation's lock keeps the state from going away; where that is not to be had, there is no answer. */
@@ -202,9 +204,9 @@ nr_caches(PG_FUNCTION_ARGS)
 		known ? put_int8(&row, stat.entries) : put_null(&row);
 		known ? put_int8(&row, stat.key_bytes) : put_null(&row);
 		known ? put_int8(&row, stat.value_bytes) : put_null(&row);
-		put_int8(&row, group.extents_max * group.copies * extent);
-		put_int8(&row, group.extents_used * group.copies * extent);
-		put_int8(&row, group.extents_free * group.copies * extent);
+		put_int8(&row, group.extents_max * extent);
+		put_int8(&row, group.extents_used * extent);
+		put_int8(&row, group.extents_free * extent);
 		put_int8(&row, group.extents_log * extent);
 		known ? put_int8(&row, stat.buckets) : put_null(&row);
 		known ? put_int8(&row, stat.overflow_lines) : put_null(&row);

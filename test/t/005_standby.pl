@@ -29,6 +29,10 @@ is($primary->safe_psql('postgres', "SELECT nr_get('c', 1), count(*) FROM c"), 'p
 nr_error($standby, "INSERT INTO c VALUES (7, 'x')", '25006', qr/read-only transaction/,
 	'INSERT is a write to PostgreSQL');
 
+nr_error($standby, "SELECT * FROM nr_take('c', NULL::c)", '25006', qr/cannot execute nr_take\(\) during recovery/,
+	'nr_take needs a lock that there is none of');
+is($standby->safe_psql('postgres', "SELECT count(*) FROM c"), '499', 'so nothing is taken');
+
 # To write a cache that obeys transactions, or collects changes, is to write.
 # What takes the writer's lock works, though a standby gives out no transaction ids.
 $primary->safe_psql('postgres', <<'SQL');

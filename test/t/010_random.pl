@@ -3,7 +3,8 @@
 # lock of its row and carries the row's version, drawn under that lock.  Whenever
 # all sessions are idle, cache and table must be equal.  Meanwhile observers check
 # what they see: no key goes back to an older version, every value was committed, and
-# each transaction is seen whole.
+# each transaction is seen whole.  Values are of lengths that two copies share
+# (option aliasing) and that they do not; the seed decides which cache shares none.
 #
 # NR_RANDOM_OPS: operations in all; NR_RANDOM_SEED: what a run printed, to repeat it.
 use strict;
@@ -36,7 +37,7 @@ CREATE TABLE control (stop boolean);
 INSERT INTO control VALUES (false);
 CREATE FUNCTION make_value(version bigint) RETURNS text LANGUAGE sql IMMUTABLE AS $$
 	SELECT version::text || ':' || repeat(chr(97 + (version % 26)::int),
-		(CASE WHEN version % 501 = 0 THEN 5000 ELSE version % 40 END)::int) $$;
+		(CASE WHEN version % 501 = 0 THEN 5000 WHEN version % 3 = 0 THEN 50 + version % 400 ELSE version % 40 END)::int) $$;
 SQL
 
 # A set: a table, a cache, and functions that write both.  k is NULL in the history of a truncate.
@@ -160,6 +161,9 @@ CREATE FUNCTION differences_N() RETURNS bigint LANGUAGE sql AS $$
 SQL
 
 my @sets = ("copies '1'", "copies '2'", "scheme 'left_right'");
+my $plain = $seed % 3;
+$sets[$plain] .= ", aliasing 'off'";
+diag("without aliasing: $sets[$plain]");
 foreach my $n (1 .. @sets)
 {
 	(my $sql = $set) =~ s/OPTIONS_N/$sets[$n - 1]/;
