@@ -19,6 +19,7 @@
 #define nr_exec_get_before	nr_bench_exec_get_before
 #define nr_exec_exists		nr_bench_exec_exists
 #define nr_exec_scan		nr_bench_exec_scan
+#define nr_exec_scan_retired	nr_bench_exec_scan_retired
 #define nr_scratch_reserve	nr_bench_scratch_reserve
 #define nr_get_text			nr_bench_get_text
 #define nr_get_typed		nr_bench_get_typed
