@@ -16,6 +16,7 @@
 PG_FUNCTION_INFO_V1(nr_stat_reset);
 PG_FUNCTION_INFO_V1(nr_stat_reset_time);
 PG_FUNCTION_INFO_V1(nr_memory_shared);
+PG_FUNCTION_INFO_V1(nr_cache_taken);
 
 static inline NrStatBase *
 stat_base(uint32 i)
@@ -106,15 +107,17 @@ nr_stat_reset_time(PG_FUNCTION_ARGS)
 	PG_RETURN_TIMESTAMPTZ(reset);
 }
 
-/* Bytes of a cache's memory that two copies share; NULL: they share nothing, or there is one copy. */
-Datum
-nr_memory_shared(PG_FUNCTION_ARGS)
+/*
+ * What the states of a cache are, by the arguments of the two functions below: the larger number where
+ * an ALTER is under way and there are two.
+ */
+static void
+look_at_groups(FunctionCallInfo fcinfo, NrGroupInfo *all)
 {
 	Oid			dboid = get_database_oid(NameStr(*PG_GETARG_NAME(0)), true);
 	Oid			relid = PG_GETARG_OID(1);
-	bool		aliased = false;
-	uint32		extents = 0;
 
+	memset(all, 0, sizeof(*all));
 	nr_require_shmem();
 	LWLockAcquire(nr_registry_lock, LW_SHARED);
 	for (uint32 i = 0; i < nr_shared->nentries; i++)
@@ -125,11 +128,31 @@ nr_memory_shared(PG_FUNCTION_ARGS)
 		if (pg_atomic_read_u64(&entry->state) == 0 || entry->dboid != dboid || entry->relid != relid)
 			continue;
 		nr_group_info(&nr_engine, i, &group);
-		aliased |= group.aliased;
-		extents = Max(extents, group.extents_shared);
+		all->aliased |= group.aliased;
+		all->extents_shared = Max(all->extents_shared, group.extents_shared);
+		all->retired |= group.retired;
 	}
 	LWLockRelease(nr_registry_lock);
-	if (!aliased)
+}
+
+/* Bytes of a cache's memory that two copies share; NULL: they share nothing, or there is one copy. */
+Datum
+nr_memory_shared(PG_FUNCTION_ARGS)
+{
+	NrGroupInfo group;
+
+	look_at_groups(fcinfo, &group);
+	if (!group.aliased)
 		PG_RETURN_NULL();
-	PG_RETURN_INT64((int64) extents << nr_engine.geo.extent_shift);
+	PG_RETURN_INT64((int64) group.extents_shared << nr_engine.geo.extent_shift);
+}
+
+/* Whether readers of a cache are sent away, since its entries are taken. */
+Datum
+nr_cache_taken(PG_FUNCTION_ARGS)
+{
+	NrGroupInfo group;
+
+	look_at_groups(fcinfo, &group);
+	PG_RETURN_BOOL(group.retired);
 }

@@ -6,13 +6,11 @@
 
 #include "nr_fn.h"
 
-#include "commands/dbcommands.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(nr_take);
-PG_FUNCTION_INFO_V1(nr_cache_taken);
 
 /* It reads everything and removes everything. */
 #define TAKE_ACL	(ACL_SELECT | ACL_TRUNCATE)
@@ -88,28 +86,4 @@ nr_take(PG_FUNCTION_ARGS)
 			pfree(entries);
 	}
 	return (Datum) 0;
-}
-
-/* Whether readers of a cache are sent away, since its entries are taken. */
-Datum
-nr_cache_taken(PG_FUNCTION_ARGS)
-{
-	Oid			dboid = get_database_oid(NameStr(*PG_GETARG_NAME(0)), true);
-	Oid			relid = PG_GETARG_OID(1);
-	bool		taken = false;
-
-	nr_require_shmem();
-	LWLockAcquire(nr_registry_lock, LW_SHARED);
-	for (uint32 i = 0; i < nr_shared->nentries; i++)
-	{
-		NrRegEntry *entry = &nr_shared->entries[i];
-		NrGroupInfo group;
-
-		if (pg_atomic_read_u64(&entry->state) == 0 || entry->dboid != dboid || entry->relid != relid)
-			continue;
-		nr_group_info(&nr_engine, i, &group);
-		taken |= group.retired;
-	}
-	LWLockRelease(nr_registry_lock);
-	PG_RETURN_BOOL(taken);
 }

@@ -3,18 +3,11 @@
  *		Claims of a group whose copies share memory: one quota for both kinds, all or nothing of
  *		both, what is undone; configurations.
  */
-#include "ds/hash.h"
+#include "alias_seats.h"
 #include "engine/grant.h"
 #include "engine/pool.h"
-#include "seats.h"
-#include "tap.h"
 
-#define G			0
-#define SEED		7
 #define GRANTS		64
-
-static Seats b;
-static struct NrGroup *group;
 
 typedef struct Room
 {
@@ -27,38 +20,6 @@ room_of(Room *room)
 	return (NrBatch *) room->bytes;
 }
 
-static NrGroupConfig
-hash_config(uint32_t extents_max, uint32_t shared_max)
-{
-	NrGroupConfig config = toy_config(extents_max, 4096, 65536);
-	DsHashArg	arg = {.seed = SEED,.line_bytes = 64};
-
-	config.copies = 2;
-	config.shared_max = shared_max;
-	config.log_slots = 8;
-	config.arg_bytes = sizeof(arg);
-	memcpy(config.arg, &arg, sizeof(arg));
-	return config;
-}
-
-static void
-open_seats(uint32_t replicas, uint32_t extents_max, uint32_t shared_max, uint32_t extents)
-{
-	NrGeometry	geo = th_geometry(replicas);
-	NrGroupConfig config = hash_config(extents_max, shared_max);
-
-	geo.extents = extents;
-	seats_open(&b, geo, 4, &config, &ds_hash_dispatch);
-	group = nr_group(b.e, G);
-	script_begin(b.th, script_give_up);
-}
-
-static uint32_t
-used(void)
-{
-	return toy_group_info(b.e, G).extents_used;
-}
-
 static bool
 all_of(Room *room, uint32_t extents, uint32_t shared, uint32_t numbers_max)
 {
@@ -69,12 +30,6 @@ static uint32_t
 mapped(void)
 {
 	return nr_load32_rlx(&group->mapped);
-}
-
-static uint32_t
-shared_mapped(void)
-{
-	return nr_load32_rlx(&group->shared_mapped);
 }
 
 static void
