@@ -66,8 +66,7 @@ plan(NrEngine *e, const NrGroupConfig *config, const NrDispatch *dispatch, struc
 	plan->config.shared_max = plan->copy_config.shared_max;
 	*init_extents = dispatch->init_extents(&plan->copy_config);
 	if (nr_extent_table_bytes(config->extents_max) + dispatch->size(&plan->copy_config) > extent ||
-		1 + *init_extents > config->extents_max ||
-		(plan->shared_root != NR_NO_EXTENT && 2 * (1 + *init_extents) >= 2 * config->extents_max))
+		1 + *init_extents + (plan->shared_root != NR_NO_EXTENT ? 1 : 0) > config->extents_max)
 		return NR_BAD_CONFIG;
 	return NR_OK;
 }
