@@ -509,7 +509,7 @@ main(void)
 	const char *more = getenv("NR_TEST_LONG");
 	uint32_t	d = more && atoi(more) > 0 ? (uint32_t) atoi(more) : 0;
 
-	th_watchdog(d > 0 ? 3600 : 120);
+	th_watchdog(d > 0 ? 3600 : 280);
 	for (size_t bytes = 1200; bytes <= 3800; bytes += 2600)
 	{
 		TEST("commits", 1, 8, 8, bytes, 6 + d, COMMIT_PUT, READER_0, READER_1, COMMIT_PUT, COMMIT_DELETE, COMMIT_TRUNCATE);
