@@ -389,7 +389,7 @@ nr_combine(NrSession *s, const NrDispatch *dispatch, uint32_t g, NrPatience pati
 	{
 		bool		reclaim = tidies < NR_COMBINE_TIDIES && nr_group_shares(group) &&
 			reclaim_due(s->engine, g, home);
-		Tidy		surplus;
+		Tidy		tidy;
 		Round		result;
 
 		if (group->copies == 2 &&
@@ -401,16 +401,16 @@ nr_combine(NrSession *s, const NrDispatch *dispatch, uint32_t g, NrPatience pati
 			if (round > 0)		/* before, it may be only ourselves who lag */
 				tidies = NR_COMBINE_TIDIES;
 		}
-		surplus = reclaim || (tidies < NR_COMBINE_TIDIES && nr_grant_surplus(group)) ? TIDY_SURPLUS : TIDY_NOT;
+		tidy = reclaim || (tidies < NR_COMBINE_TIDIES && nr_grant_surplus(group)) ? TIDY_SURPLUS : TIDY_NOT;
 		full->head = nr_log_head(s->engine, g);
-		result = append_batch(s, dispatch, g, true, surplus, full);
+		result = append_batch(s, dispatch, g, true, tidy, full);
 		if (result == ROUND_NOTHING)
 			return NR_COMBINED;
 		if (result == ROUND_BATCH)
 		{
 			/* requests of ours are in it: no way back */
 			(void) nr_replay(s, dispatch, g, home, NR_PATIENT, false);
-			tidies += surplus != TIDY_NOT;
+			tidies += tidy != TIDY_NOT;
 			helped = false;
 			continue;
 		}

@@ -258,7 +258,8 @@ reclaim_shared(NrHandle *h, uint32_t flags, bool cancellable)
 
 /*
  * Memory for all of it.  What others have claimed comes back when they have
- * appended; so they are waited for, a while: one of them may be held up for long.
+ * appended, and what their batches have not used when these have been applied; so they are
+ * waited for, a while: one of them may be held up for long.
  */
 static NrStatus
 claim_memory(NrHandle *h, const NrPrepareOps *ops, uint32_t flags, bool cancellable, NrPrepared *p)
