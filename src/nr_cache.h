@@ -5,7 +5,8 @@
  * Who does what:
  *	 nr_init.c      _PG_init: settings, hooks, callbacks
  *	 nr_guc.c       settings
- *	 nr_shmem.c     shared memory: request, format, attach; NUMA node count
+ *	 nr_shmem.c     shared memory: request, format, attach
+ *	 nr_topology.c  which NUMA node each replica lies on; nr_numa.c   nodes, binding, where memory lies
  *	 nr_host.c      the engine's waits and wake-ups on latches and interrupts
  *	 nr_token.c     this backend's session (token)
  *	 nr_options.c   FDW validator: server, table and column options

@@ -67,8 +67,7 @@ typedef struct NrShared
 	uint64		last_generation;	/* registry lock, exclusive */
 	pg_atomic_uint64 swept;		/* states that sweeps have freed; counts up under the registry lock */
 	uint32		nentries;
-	int			nnodes;			/* NUMA nodes with processors and memory for us */
-	int			node[NR_GUC_REPLICAS_MAX];	/* node of replica i: node[i % nnodes] */
+	pg_atomic_uint64 misplaced; /* replicas of which nr_numa_warn has said so */
 	NrRegEntry	entries[FLEXIBLE_ARRAY_MEMBER];
 } NrShared;
 
@@ -92,12 +91,6 @@ extern char *nr_stat_bases;		/* one for each entry */
 
 /* Install the shared memory hooks; from _PG_init while libraries are preloaded. */
 extern void nr_shmem_install(void);
-
-/* Replica for this backend, by the NUMA node that it runs on. */
-extern uint32 nr_home_replica(void);
-
-/* NUMA node of a replica, -1 when there is no NUMA. */
-extern int	nr_replica_node(uint32 replica);
 
 /* Extents for a quota in kB, as this server is configured. */
 extern uint32 nr_extents_for_kb(int64 kb);

@@ -1,7 +1,6 @@
 /*
  * nr_shmem.c
- *		Shared memory: how much, where what lies, formatting, finding it again;
- *		and which NUMA nodes there are.
+ *		Shared memory: how much, where what lies, formatting, finding it again.
  *
  * Sizes that do not fit together must not keep the server from starting: they
  * are put right with a message in the log, or the extension stays off, says why
@@ -9,12 +8,10 @@
  */
 #include "nr_internal.h"
 
-#include <sched.h>
+#include "nr_numa.h"
+
 #include <sys/mman.h>
 #include <unistd.h>
-#ifndef NR_NO_NUMA
-#include <numa.h>
-#endif
 
 #include "port/pg_bitutils.h"
 #include "storage/bufmgr.h"
@@ -29,6 +26,7 @@
 #define EXTENTS_WANTED_MAX		8192	/* larger memory gets larger extents */
 #define SESSION_BUFFER_BYTES	(16 * 1024)
 #define HUGE_PAGE_BYTES			(2 * 1024 * 1024)
+#define HUGE_PAGES_MIN			8	/* of a replica, to align to pages larger than that */
 #define OTHER_SHARED_BYTES		(32 * 1024 * 1024)	/* the server's own, besides buffers: roughly */
 
 static shmem_request_hook_type prev_shmem_request = NULL;
@@ -45,85 +43,6 @@ static NrGeometry geometry;
 static bool preloaded = false;
 static bool ready = false;
 static const char *why_off = NULL;	/* a whole sentence */
-static int	nnodes = 1;
-static int	numa_nodes[NR_GUC_REPLICAS_MAX] = {-1};
-
-/* ---- NUMA ---- */
-
-/* Nodes that have both processors and memory that we may use. */
-static void
-find_nodes(void)
-{
-	nnodes = 0;
-#ifndef NR_NO_NUMA
-	if (numa_available() >= 0)
-	{
-		struct bitmask *mems = numa_get_mems_allowed();
-		struct bitmask *cpus = numa_allocate_cpumask();
-
-		for (int n = 0; n <= numa_max_node() && nnodes < NR_GUC_REPLICAS_MAX; n++)
-		{
-			bool		usable = false;
-
-			if (!numa_bitmask_isbitset(mems, n) || numa_node_to_cpus(n, cpus) != 0)
-				continue;
-			for (unsigned i = 0; i < cpus->size && !usable; i++)
-				usable = numa_bitmask_isbitset(cpus, i) && numa_bitmask_isbitset(numa_all_cpus_ptr, i);
-			if (usable)
-				numa_nodes[nnodes++] = n;
-		}
-		numa_free_cpumask(cpus);
-		numa_bitmask_free(mems);
-	}
-#endif
-	if (nnodes == 0)
-	{
-		nnodes = 1;
-		numa_nodes[0] = -1;
-	}
-}
-
-/* Index in numa_nodes of the node that this process runs on. */
-static int
-current_node(void)
-{
-#ifndef NR_NO_NUMA
-	if (nr_shared->nnodes > 1)
-	{
-		int			cpu = sched_getcpu();
-		int			node = cpu < 0 ? -1 : numa_node_of_cpu(cpu);
-
-		for (int i = 0; i < nr_shared->nnodes; i++)
-			if (nr_shared->node[i] == node)
-				return i;
-	}
-#endif
-	return 0;
-}
-
-int
-nr_replica_node(uint32 replica)
-{
-	return nr_shared->node[replica % nr_shared->nnodes];
-}
-
-/*
- * Replica i lies on node i % nnodes.  With more replicas than nodes, which is
- * for tests, those of one node share its processes by PGPROC number.
- */
-uint32
-nr_home_replica(void)
-{
-	uint32		replicas = nr_engine.geo.replicas;
-	uint32		nodes = nr_shared->nnodes;
-	uint32		node = current_node();
-	uint32		here;
-
-	if (replicas <= nodes)
-		return node % replicas;
-	here = (replicas - node + nodes - 1) / nodes;
-	return node + nodes * (MyProcNumber % here);
-}
 
 /* ---- sizes ---- */
 
@@ -146,7 +65,7 @@ plan_geometry(NrGeometry *geo)
 		   (bytes >> geo->extent_shift) > EXTENTS_WANTED_MAX)
 		geo->extent_shift++;
 	geo->extents = (uint32) Min(bytes >> geo->extent_shift, (uint64) 1 << 20);
-	geo->replicas = nr_guc_replicas == 0 ? nnodes : nr_guc_replicas;
+	geo->replicas = nr_numa_place(nr_guc_replicas, NR_GUC_REPLICAS_MAX)->nreplicas;
 	geo->sessions = nr_guc_max_sessions == 0 ?
 		Min(MaxBackends + NUM_AUXILIARY_PROCS, NR_SESSIONS_MAX) : nr_guc_max_sessions;
 	geo->groups = nr_guc_max_caches;
@@ -192,10 +111,21 @@ fit_settings(const NrGeometry *geo)
 	}
 }
 
+/*
+ * What blocks begin and end at: whole pages, so that they can be bound to nodes.  Huge
+ * pages of a gigabyte would waste too much where a replica has few of them.
+ */
 static Size
 block_align(const NrGeometry *geo)
 {
-	return Max((Size) 1 << geo->extent_shift, (Size) HUGE_PAGE_BYTES);
+	Size		align = Max((Size) 1 << geo->extent_shift, (Size) HUGE_PAGE_BYTES);
+	Size		huge = 0;
+
+	if (huge_pages != HUGE_PAGES_OFF)
+		GetHugePageSize(&huge, NULL);
+	if (huge > align && ((Size) geo->extents << geo->extent_shift) / HUGE_PAGES_MIN >= huge)
+		align = huge;
+	return align;
 }
 
 static Size
@@ -273,7 +203,6 @@ request_memory(void)
 {
 	Size		bytes;
 
-	find_nodes();
 	plan_geometry(&geometry);
 	bytes = total_bytes(&geometry);
 	if (bytes == 0)
@@ -301,7 +230,7 @@ shmem_request(void)
 	request_memory();
 }
 
-/* Entries, latch owners, list of nodes: everything but the engine.  A base of counters means nothing before its entry's stats_reset does. */
+/* Entries, latch owners: everything but the engine.  A base of counters means nothing before its entry's stats_reset does. */
 static void
 format_head(NrShared *shared)
 {
@@ -309,8 +238,7 @@ format_head(NrShared *shared)
 	shared->last_generation = 0;
 	pg_atomic_init_u64(&shared->swept, 0);
 	shared->nentries = geometry.groups;
-	shared->nnodes = nnodes;
-	memcpy(shared->node, numa_nodes, sizeof(numa_nodes));
+	pg_atomic_init_u64(&shared->misplaced, 0);
 	for (uint32 i = 0; i < geometry.groups; i++)
 		pg_atomic_init_u64(&shared->entries[i].state, 0);
 	for (uint32 i = 0; i < geometry.sessions; i++)
@@ -325,13 +253,14 @@ map_engine(char *base, bool format)
 	Size		control_bytes = TYPEALIGN64(align, nr_engine_control_bytes(&geometry));
 	Size		region_bytes = TYPEALIGN64(align, nr_engine_region_bytes(&geometry));
 	char	   *control = (char *) TYPEALIGN64(align, base + head_bytes(&geometry));
-	void	   *regions[NR_REPLICAS_MAX];
+	char	   *regions[NR_REPLICAS_MAX];
 
 	for (uint32 i = 0; i < geometry.replicas; i++)
 		regions[i] = control + control_bytes + i * region_bytes;
-	if (format)
-		return nr_engine_init(&nr_engine, &geometry, &nr_host, control, regions) == NR_OK;
-	return nr_engine_attach(&nr_engine, &geometry, &nr_host, control, regions) == NR_OK;
+	if (!format)
+		return nr_engine_attach(&nr_engine, &geometry, &nr_host, control, (void **) regions) == NR_OK;
+	nr_numa_bind(control, control_bytes, regions, geometry.replicas, region_bytes);
+	return nr_engine_init(&nr_engine, &geometry, &nr_host, control, (void **) regions) == NR_OK;
 }
 
 /* Also after a crash: the postmaster has made a new, zeroed segment then. */
@@ -369,8 +298,9 @@ shmem_startup(void)
 	if (!found)
 		ereport(LOG,
 				(errmsg("nr_cache: replicas: %u, NUMA nodes: %d, memory of each replica: %d MB, extent: %d kB",
-						geometry.replicas, nnodes, nr_guc_memory_mb,
-						1 << (geometry.extent_shift - 10))));
+						geometry.replicas, nr_numa_placement()->nhomes, nr_guc_memory_mb,
+						1 << (geometry.extent_shift - 10)),
+				 errdetail("%s", nr_numa_describe())));
 }
 
 void

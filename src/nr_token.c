@@ -4,6 +4,8 @@
  */
 #include "nr_internal.h"
 
+#include "nr_numa.h"
+
 #include "storage/ipc.h"
 #include "storage/proc.h"
 
@@ -40,7 +42,7 @@ nr_token(void)
 		before_shmem_exit(token_return, (Datum) 0);
 		exit_hooked = true;
 	}
-	status = nr_session_register(&nr_engine, nr_home_replica(), MyProcPid, MyProcNumber, &token);
+	status = nr_session_register(&nr_engine, nr_numa_replica_here(MyProcNumber), MyProcPid, MyProcNumber, &token);
 	if (status != NR_OK)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),

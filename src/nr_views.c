@@ -8,6 +8,8 @@
  */
 #include "nr_internal.h"
 
+#include "nr_numa.h"
+
 #include "commands/dbcommands.h"
 #include "funcapi.h"
 #include "storage/lmgr.h"
@@ -453,7 +455,7 @@ nr_memory(PG_FUNCTION_ARGS)
 	nr_pool_info(&nr_engine, &pool);
 	for (uint32 r = 0; r < nr_engine.geo.replicas; r++)
 	{
-		int			node = nr_replica_node(r);
+		int			node = nr_placement_node(nr_numa_placement(), r);
 
 		put_int4(&row, r);
 		if (node >= 0)

@@ -39,7 +39,9 @@ objs = $(patsubst $(ROOT)/%.c,$(OUT)/%.o,$(1))
 programs := $(sort $(wildcard $(ROOT)/$(DIR)/$(PREFIX)*.c))
 helpers := $(filter-out $(ROOT)/test/unit/test_% $(ROOT)/test/stress/stress_%,\
 	$(sort $(wildcard $(ROOT)/test/unit/*.c $(ROOT)/test/stress/*.c)))
-library := $(sort $(wildcard $(ROOT)/src/engine/*.c $(ROOT)/src/ds/*.c))
+# of the PostgreSQL side what is plain C
+plain := $(ROOT)/src/nr_topology.c
+library := $(sort $(wildcard $(ROOT)/src/engine/*.c $(ROOT)/src/ds/*.c) $(plain))
 
 .PHONY: all list
 all: $(patsubst $(ROOT)/$(DIR)/%.c,$(OUT)/bin/%,$(programs))
