@@ -57,6 +57,25 @@ CREATE OR REPLACE VIEW nr_caches AS
            nr_cache_taken(c.database, c.relid) AS taken
       FROM nr_caches() c;
 
+-- ---- where memory lies -------------------------------------------------------------
+
+-- Stable, so that the pages are looked at only when a query asks for these columns.
+CREATE FUNCTION nr_replica_node(replica integer) RETURNS integer
+AS 'MODULE_PATHNAME', 'nr_replica_node' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+CREATE FUNCTION nr_replica_bytes(database name, cache oid, replica integer, on_node boolean) RETURNS bigint
+AS 'MODULE_PATHNAME', 'nr_replica_bytes' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+CREATE FUNCTION nr_memory_bytes(replica integer, on_node boolean) RETURNS bigint
+AS 'MODULE_PATHNAME', 'nr_memory_bytes' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+CREATE OR REPLACE VIEW nr_replicas AS
+    SELECT r.*, nr_replica_node(r.replica) AS node,
+           nr_replica_bytes(r.database, r.relid, r.replica, true) AS bytes_on_node,
+           nr_replica_bytes(r.database, r.relid, r.replica, false) AS bytes_elsewhere
+      FROM nr_replicas() r;
+CREATE OR REPLACE VIEW nr_memory AS
+    SELECT m.*, nr_memory_bytes(m.replica, true) AS bytes_on_node,
+           nr_memory_bytes(m.replica, false) AS bytes_elsewhere
+      FROM nr_memory() m;
+
 -- ---- dumps --------------------------------------------------------------------------
 
 -- With pg_dump --include-foreign-data=nr_cache, which asks for the entries of all

@@ -34,6 +34,7 @@
  *	 nr_fdw*.c      planner, scans, modifications
  *	 nr_parallel.c  parallel plans in a transaction that has staged writes
  *	 nr_views.c     set-returning functions behind the views
+ *	 nr_placed.c    columns of the views: on which nodes memory lies
  *	 nr_fn_stat.c   nr_stat_reset: counters since then
  *	 nr_testpoint.c faults at named places, in builds for tests only
  */

@@ -217,6 +217,14 @@ extern bool nr_registry_free_marked(uint32 i, uint64 generation);
 /* Take from the counters what they were at the entry's stats_reset.  The caller holds the registry lock. */
 extern void nr_stat_since_reset(uint32 i, NrGroupInfo *group, NrReplicaInfo *replicas);
 
+/* ---- where memory lies (nr_placed.c) ---- */
+
+/*
+ * At the start of the server: look at what has been touched of each region.  What is not
+ * where it should be is a WARNING, once.
+ */
+extern void nr_placed_verify(void);
+
 /* ---- numbers (nr_views.c) ---- */
 
 /*

@@ -36,12 +36,6 @@ nr_numa_placement(void)
 	return &placement;
 }
 
-Size
-nr_numa_page_bytes(void)
-{
-	return page_bytes;
-}
-
 /* ---- the machine ---- */
 
 #ifndef NR_NO_NUMA
@@ -270,19 +264,20 @@ nr_numa_bind(char *control, Size control_bytes, char *const *regions, int nregio
 #ifndef NR_NO_NUMA
 
 /*
- * Look at n pages.  The kernel tells where a page is only to a process that has it in
+ * Look at some pages.  The kernel tells where a page is only to a process that has it in
  * its page table: so read from it first, but not from one that nobody has
  * touched, which would make one.
  */
 static bool
-count_chunk(char *start, int n, Size step, int node, bool small, NrNumaCount *count)
+count_chunk(char *start, const char *end, Size step, int node, bool small, NrNumaCount *count)
 {
+	int			n = (int) ((end - start + step - 1) / step);
 	unsigned char there[CHUNK_PAGES];
 	void	   *page[CHUNK_PAGES];
 	int			status[CHUNK_PAGES];
 	int			npages = 0;
 
-	if (small && mincore(start, n * step, there) != 0)
+	if (small && mincore(start, end - start, there) != 0)
 		return false;
 	for (int i = 0; i < n; i++)
 	{
@@ -298,11 +293,13 @@ count_chunk(char *start, int n, Size step, int node, bool small, NrNumaCount *co
 		return false;
 	for (int i = 0; i < npages; i++)
 	{
+		Size		bytes = Min(step, (Size) (end - (char *) page[i]));
+
 		if (status[i] == node)
-			count->on_node += step;
+			count->on_node += bytes;
 		else if (status[i] >= 0)
 		{
-			count->elsewhere += step;
+			count->elsewhere += bytes;
 			count->other_node = status[i];
 		}
 	}
@@ -311,21 +308,19 @@ count_chunk(char *start, int n, Size step, int node, bool small, NrNumaCount *co
 #endif
 
 bool
-nr_numa_count(char *start, Size bytes, int node, bool in_use, NrNumaCount *count)
+nr_numa_count(char *start, Size bytes, int node, NrNumaCount *count)
 {
 #ifndef NR_NO_NUMA
 	bool		small = page_bytes == (Size) sysconf(_SC_PAGESIZE);
-	Size		step = Min(page_bytes, bytes);
-	Size		n = step == 0 ? 0 : bytes / step;
+	Size		step = Min(page_bytes, (uintptr_t) start & -(uintptr_t) start);	/* it may begin within a large page */
+	char	   *end = start + bytes;
 
 	if (node == NR_NODE_NONE)
 		return false;
-	if (!small && !in_use)
-		return true;
-	for (Size i = 0; i < n; i += CHUNK_PAGES)
+	for (; start < end; start += Min(CHUNK_PAGES * step, (Size) (end - start)))
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (!count_chunk(start + i * step, (int) Min(n - i, CHUNK_PAGES), step, node, small, count))
+		if (!count_chunk(start, start + Min(CHUNK_PAGES * step, (Size) (end - start)), step, node, small, count))
 			return false;
 	}
 	return true;

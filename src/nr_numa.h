@@ -40,9 +40,6 @@ extern int	nr_numa_replica_here(unsigned nth);
 extern void nr_numa_bind(char *control, Size control_bytes, char *const *regions,
 						 int nregions, Size region_bytes);
 
-/* Bytes of the pages that the memory given to nr_numa_bind is made of. */
-extern Size nr_numa_page_bytes(void);
-
 /* Where memory lies: bytes of pages that have been touched, and where those were found that are elsewhere. */
 typedef struct NrNumaCount
 {
@@ -52,11 +49,11 @@ typedef struct NrNumaCount
 } NrNumaCount;
 
 /*
- * Add the pages of a range to "count", for a replica of that node.  "in_use": all of it is
- * in use, so that huge pages, for which the kernel does not tell, may be touched.  With
- * small pages those that nobody has touched stay so.  False: the system does not tell.
+ * Add the pages of a range to "count", for a replica of that node.  Small pages that nobody
+ * has touched do not count and stay so.  Of huge pages the kernel does not tell: they
+ * are touched.  False: the system does not say where pages are.
  */
-extern bool nr_numa_count(char *start, Size bytes, int node, bool in_use, NrNumaCount *count);
+extern bool nr_numa_count(char *start, Size bytes, int node, NrNumaCount *count);
 
 /*
  * WARNING if memory of a replica was found elsewhere, once in the life of the shared

@@ -295,12 +295,14 @@ shmem_startup(void)
 	nr_shared = shared;
 	nr_registry_lock = &GetNamedLWLockTranche(SHARED_NAME)->lock;
 	nr_host_name_waits();
-	if (!found)
-		ereport(LOG,
-				(errmsg("nr_cache: replicas: %u, NUMA nodes: %d, memory of each replica: %d MB, extent: %d kB",
-						geometry.replicas, nr_numa_placement()->nhomes, nr_guc_memory_mb,
-						1 << (geometry.extent_shift - 10)),
-				 errdetail("%s", nr_numa_describe())));
+	if (found)
+		return;
+	ereport(LOG,
+			(errmsg("nr_cache: replicas: %u, NUMA nodes: %d, memory of each replica: %d MB, extent: %d kB",
+					geometry.replicas, nr_numa_placement()->nhomes, nr_guc_memory_mb,
+					1 << (geometry.extent_shift - 10)),
+			 errdetail("%s", nr_numa_describe())));
+	nr_placed_verify();
 }
 
 void

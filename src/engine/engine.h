@@ -401,6 +401,11 @@ typedef struct NrPoolInfo
 
 extern void nr_pool_info(NrEngine *engine, NrPoolInfo *info);
 
+/* The group that an extent belongs to, at this moment; NR_EXTENT_FREE.  It lies at the same place of each node's extents. */
+#define NR_EXTENT_FREE	UINT32_MAX
+
+extern uint32_t nr_extent_group(NrEngine *engine, uint32_t extent);
+
 typedef struct NrGroupInfo
 {
 	bool		exists;

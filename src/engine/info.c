@@ -39,6 +39,14 @@ nr_pool_info(NrEngine *e, NrPoolInfo *info)
 	info->extent_bytes = 1u << e->geo.extent_shift;
 }
 
+uint32_t
+nr_extent_group(NrEngine *e, uint32_t extent)
+{
+	uint32_t	owner = extent < e->geo.extents ? nr_load32_rlx(&nr_pool_entry(e, extent)->owner) : 0;
+
+	return owner == 0 ? NR_EXTENT_FREE : owner - 1;
+}
+
 void
 nr_group_info(NrEngine *e, uint32_t g, NrGroupInfo *info)
 {

@@ -1,0 +1,126 @@
+/*
+ * nr_placed.c
+ *		On which NUMA nodes memory lies: columns of the views nr_replicas and
+ *		nr_memory, and a look at the start of the server.
+ *
+ * Only what has been touched is anywhere.  A look at a page maps it into this
+ * process; that takes half a second for each gigabyte of small pages, so the functions
+ * are called only for queries that want these columns.
+ */
+#include "nr_internal.h"
+
+#include "nr_numa.h"
+
+#include "commands/dbcommands.h"
+
+PG_FUNCTION_INFO_V1(nr_replica_node);
+PG_FUNCTION_INFO_V1(nr_replica_bytes);
+PG_FUNCTION_INFO_V1(nr_memory_bytes);
+
+/* Of extents "from" to "to" - 1 of a replica, those of a group, or of all groups. */
+static bool
+count_extents(uint32 r, uint32 group, bool all, NrNumaCount *count)
+{
+	int			node = nr_placement_node(nr_numa_placement(), r);
+	uint32		n = nr_engine.geo.extents;
+	uint32		first = 0;
+
+	/* ranges of neighbours, which take fewer system calls */
+	for (uint32 x = 0; x <= n; x++)
+	{
+		uint32		owner = x < n ? nr_extent_group(&nr_engine, x) : NR_EXTENT_FREE;
+		bool		wanted = all ? owner != NR_EXTENT_FREE : owner == group && x < n;
+
+		if (wanted)
+			continue;
+		if (first < x &&
+			!nr_numa_count(nr_engine.extents[r] + ((Size) first << nr_engine.geo.extent_shift),
+						   (Size) (x - first) << nr_engine.geo.extent_shift, node, count))
+			return false;
+		first = x + 1;
+	}
+	return true;
+}
+
+/* What all caches use of a region, and what comes before their extents. */
+static bool
+count_region(uint32 r, NrNumaCount *count)
+{
+	return nr_numa_count(nr_engine.region[r], nr_engine.extents[r] - nr_engine.region[r],
+						 nr_placement_node(nr_numa_placement(), r), count) &&
+		count_extents(r, 0, true, count);
+}
+
+static inline void
+warn_if_misplaced(uint32 r, const NrNumaCount *count)
+{
+	nr_numa_warn(&nr_shared->misplaced, (int) r, count);
+}
+
+void
+nr_placed_verify(void)
+{
+	for (uint32 r = 0; r < nr_engine.geo.replicas; r++)
+	{
+		NrNumaCount count = {0};
+
+		if (count_region(r, &count))
+			warn_if_misplaced(r, &count);
+	}
+}
+
+static inline bool
+no_such_replica(int32 r)
+{
+	return r < 0 || (uint32) r >= nr_engine.geo.replicas;
+}
+
+/* The node that a replica is to lie on; NULL without NUMA. */
+Datum
+nr_replica_node(PG_FUNCTION_ARGS)
+{
+	int32		r = PG_GETARG_INT32(0);
+
+	nr_require_shmem();
+	if (no_such_replica(r) || nr_placement_node(nr_numa_placement(), r) == NR_NODE_NONE)
+		PG_RETURN_NULL();
+	PG_RETURN_INT32(nr_placement_node(nr_numa_placement(), r));
+}
+
+/* Bytes of a cache's replica that have been touched and are there, or are not; NULL when the system does not tell. */
+Datum
+nr_replica_bytes(PG_FUNCTION_ARGS)
+{
+	Oid			dboid = get_database_oid(NameStr(*PG_GETARG_NAME(0)), true);
+	Oid			relid = PG_GETARG_OID(1);
+	int32		r = PG_GETARG_INT32(2);
+	NrNumaCount count = {0};
+
+	nr_require_shmem();
+	if (no_such_replica(r))
+		PG_RETURN_NULL();
+	for (uint32 i = 0; i < nr_shared->nentries; i++)
+	{
+		NrRegEntry	entry;
+
+		if (nr_registry_read(i, &entry, NULL, NULL) && entry.dboid == dboid && entry.relid == relid &&
+			!count_extents(r, i, false, &count))
+			PG_RETURN_NULL();
+	}
+	warn_if_misplaced(r, &count);
+	PG_RETURN_INT64((int64) (PG_GETARG_BOOL(3) ? count.on_node : count.elsewhere));
+}
+
+/* The same of all memory of a replica. */
+Datum
+nr_memory_bytes(PG_FUNCTION_ARGS)
+{
+	int32		r = PG_GETARG_INT32(0);
+	NrNumaCount count = {0};
+
+	nr_require_shmem();
+	if (no_such_replica(r) || !count_region(r, &count))
+		PG_RETURN_NULL();
+	warn_if_misplaced(r, &count);
+	PG_RETURN_INT64((int64) (PG_GETARG_BOOL(1) ? count.on_node : count.elsewhere));
+}
