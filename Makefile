@@ -71,7 +71,7 @@ EXTRA_CLEAN = build output_iso tmp_check
 
 # ---- goals that do without PGXS ---------------------------------------------
 
-nr_plain_goals := nr-print-REGRESS nr-print-ISOLATION help setup demo test test-matrix lint compilers unit stress fuzz regress isolation tap bench
+nr_plain_goals := nr-print-REGRESS nr-print-ISOLATION help setup demo test test-matrix test-numa test-numa-smoke lint compilers unit stress fuzz regress isolation tap bench
 
 ifeq ($(MAKECMDGOALS),)
 nr_needs_pgxs := yes
@@ -117,6 +117,10 @@ help:
 #: make test-matrix the suites on PostgreSQL 15, 17 and 18, in chroots of Debian's
 #:                  suites (takes root; MATRIX=17,18 and MATRIX_STEPS="..." choose)
 #:
+#: make test-numa   placement on machines with 2 and 4 NUMA nodes, which are emulated
+#:                  (NUMA="2 4 2+1": nodes, and nodes that have memory only; NUMA_TESTS="...")
+#: make test-numa-smoke  the shortest of that, on 2 nodes
+#:
 #: make lint        rules about the source: includes, edges, unlisted tests
 #: make compilers   build with gcc and clang, -Wall -Wextra -Werror
 #: make unit        unit tests of engine and structures, also under sanitizers
@@ -148,5 +152,5 @@ lint:
 test-matrix:
 	@$(nr_srcdir)/tools/matrix.sh
 
-test compilers unit stress fuzz regress isolation tap bench:
+test test-numa test-numa-smoke compilers unit stress fuzz regress isolation tap bench:
 	@$(nr_srcdir)/tools/test.sh $@

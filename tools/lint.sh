@@ -122,6 +122,9 @@ awk '
 	for f in $(of '^test/t/.*'); do
 		[[ $f =~ ^test/t/[0-9]{3}_[a-z0-9_]+\.pl$ || $f =~ ^test/t/[A-Z][A-Za-z]*\.pm$ ]] || echo "$f is not named NNN_topic.pl"
 	done
+	for f in $(of '^test/numa/.*\.sh$'); do
+		[[ $f =~ ^test/numa/([0-9]{3}_[a-z0-9_]+|lib|run)\.sh$ ]] || echo "$f is not named NNN_topic.sh"
+	done
 	for k in unit:test stress:stress fuzz:fuzz; do
 		for f in $(of "^test/${k%:*}/.*\.c$"); do
 			[[ $(basename "$f") != "${k#*:}"_*.c ]] || continue

@@ -3,9 +3,12 @@
 #
 # Uses apt, as root or through sudo when that asks for no password; else says
 # what to install.  A machine that has everything is left alone.  Arguments are
-# further packages that are wanted.
+# further packages that are wanted; --numa stands for those of tools/numa-guest.sh.
 set -euo pipefail
 also=("$@")
+if [ "${1:-}" = --numa ]; then
+	also=(qemu-system-x86 busybox-static cpio numactl xz-utils)
+fi
 . "$(dirname "$0")/lib.sh"
 
 as_root=()
@@ -19,7 +22,10 @@ fi
 # offers, so that installations from elsewhere count.
 have() {
 	case $1 in
-		gcc | make | perl | clang | debootstrap) command -v "$1" >/dev/null ;;
+		gcc | make | perl | clang | debootstrap | cpio | numactl) command -v "$1" >/dev/null ;;
+		qemu-system-x86) command -v qemu-system-x86_64 >/dev/null ;;
+		busybox-static) command -v busybox >/dev/null && ! ldd "$(command -v busybox)" >/dev/null 2>&1 ;;
+		xz-utils) command -v xz >/dev/null ;;
 		libc6-dev) echo '#include <pthread.h>' | gcc -E - >/dev/null 2>&1 ;;
 		libnuma-dev) echo '#include <numa.h>' | gcc -E - >/dev/null 2>&1 ;;
 		libxxhash-dev) echo '#include <xxhash.h>' | gcc -E - >/dev/null 2>&1 ;;

@@ -2,6 +2,7 @@
 # test.sh WHAT: run tests; "test" runs all of them.
 #
 #	lint compilers unit stress fuzz regress isolation tap bench | test
+#	test-numa | test-numa-smoke (not part of test)
 #
 # Prints a line for each test as it ends, what went wrong in full, and as the
 # last line "N passed, N failed".
@@ -260,6 +261,64 @@ tap() {
 	done
 }
 
+# ---- machines with NUMA nodes ----------------------------------------------------
+
+# numa_results SHAPE LOG: the tests of a guest that has ended, each of them one of ours
+numa_results() {
+	local t
+	for t in $(sed -n 's/^== //p' "$2"); do
+		sed -n "/^== $t\$/,/^# [0-9]* seconds\$/p" "$2" >"$nr_work/numa-test"
+		# a plan is printed at the end
+		if grep -qE '^1\.\.[1-9]' "$nr_work/numa-test" && ! grep -q '^not ok' "$nr_work/numa-test"; then
+			ok "numa($1) $t"
+		else
+			not_ok "numa($1) $t" < <(awk '/^not ok/ { n = 12 } /^ok/ { n = 0 } n-- > 0' "$nr_work/numa-test"
+				tail -n 5 "$nr_work/numa-test")
+		fi
+	done
+}
+
+# numa SHAPE [test...]: a guest with so many nodes ("2+1": one more that has memory only)
+numa() {
+	local shape=$1 log=$nr_build/log/numa-$1.log before=$failed rc=0 only=0
+	shift
+	[ "$shape" = "${shape#*+}" ] || only=${shape#*+}
+	nr_say "a guest with $shape nodes"
+	mkdir -p "$nr_build/log"
+	(
+		cd "$nr_work/src" || exit
+		export NR_BIN=$nr_bin NR_TEMPLATE=$nr_work/template.tar NR_USER=$nr_server_user NR_FORBID=$nr_work/forbid
+		exec nice "$nr_root/tools/numa-guest.sh" --cache "$nr_build/numa" --nodes "${shape%+*}" --memory-only "$only" \
+			--timeout "${NR_NUMA_TIMEOUT:-1800}" bash test/numa/run.sh "$@"
+	) >"$log" 2>&1 || rc=$?
+	numa_results "$shape" "$log"
+	[ $rc = 0 ] || [ $failed -gt "$before" ] || not_ok "numa($shape)" <"$log"
+}
+
+# The server, a new cluster and what else the guests need
+numa_prepare() {
+	"$nr_root/tools/setup.sh" --numa || return
+	install product || return
+	copy_tests
+	try "compile forbid" gcc -Wall -Wextra -Werror -o "$nr_work/forbid" "$nr_root/test/numa/forbid.c" || return
+	nr_as "$nr_bin/initdb" -D "$nr_work/run/numa" -U postgres -A trust --no-sync --locale=C.UTF-8 -E UTF8 >/dev/null || return
+	tar -C "$nr_work/run/numa" -cf "$nr_work/template.tar" .
+}
+
+test-numa() {
+	local shape
+	numa_prepare || return
+	for shape in ${NUMA:-2 4 2+1}; do
+		# shellcheck disable=SC2086
+		numa "$shape" ${NUMA_TESTS:-}
+	done
+}
+
+test-numa-smoke() {
+	numa_prepare || return
+	numa 2 001_small_pages
+}
+
 # ---- all ----------------------------------------------------------------------
 
 lint() {
@@ -276,7 +335,7 @@ lint() {
 
 what=${1:-test}
 case $what in
-	lint | compilers | unit | stress | fuzz | regress | isolation | tap | bench) steps=$what ;;
+	lint | compilers | unit | stress | fuzz | regress | isolation | tap | bench | test-numa | test-numa-smoke) steps=$what ;;
 	test) steps="lint compilers unit fuzz stress regress isolation tap" ;;
 	*) nr_die "unknown: $what" ;;
 esac

@@ -1,0 +1,4 @@
+# Pages of 4 kB
+. ./lib.sh
+
+placed_right 'small pages'

@@ -1,0 +1,4 @@
+# System V shared memory
+. ./lib.sh
+
+placed_right sysv 'shared_memory_type = sysv'
