@@ -71,6 +71,11 @@ CREATE OR REPLACE VIEW nr_replicas AS
            nr_replica_bytes(r.database, r.relid, r.replica, true) AS bytes_on_node,
            nr_replica_bytes(r.database, r.relid, r.replica, false) AS bytes_elsewhere
       FROM nr_replicas() r;
+CREATE FUNCTION nr_token_moves(token integer) RETURNS bigint
+AS 'MODULE_PATHNAME', 'nr_token_moves' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+CREATE OR REPLACE VIEW nr_tokens AS
+    SELECT t.*, nr_replica_node(t.replica) AS node, nr_token_moves(t.token) AS moves
+      FROM nr_tokens() t;
 CREATE OR REPLACE VIEW nr_memory AS
     SELECT m.*, nr_memory_bytes(m.replica, true) AS bytes_on_node,
            nr_memory_bytes(m.replica, false) AS bytes_elsewhere

@@ -53,7 +53,7 @@
 #include "engine/engine.h"
 #include "nr_compat.h"
 
-/* ---- settings (nr_guc.c); all but scan_memory are fixed at server start ---- */
+/* ---- settings (nr_guc.c); all but the last two are fixed at server start ---- */
 
 extern int	nr_guc_memory_mb;	/* per node */
 extern int	nr_guc_replicas;	/* 0 = auto */
@@ -63,6 +63,7 @@ extern int	nr_guc_log_size_kb; /* default of table option log_size */
 extern int	nr_guc_max_entry_bytes; /* key + value */
 extern int	nr_guc_max_batch_kb;	/* one atomic batch */
 extern int	nr_guc_scan_memory_kb;	/* PGC_USERSET */
+extern int	nr_guc_replica;		/* PGC_USERSET; -1: the one of this node */
 
 /* ---- shared memory (nr_shmem.c) ---- */
 
@@ -79,6 +80,15 @@ extern NrEngine nr_engine;
 
 /* This backend's session, registered on first use; ERROR when all are taken. */
 extern NrSession *nr_token(void);
+
+/*
+ * Has the kernel moved this process to another node?  Then its token follows to the replica that
+ * serves that node, and with it the open caches.  Not between enter and leave; from PRE_COMMIT on
+ * it does nothing.  Reads ask now and then: when they have entered NR_FOLLOW_EVERY times more.
+ */
+extern void nr_token_follow(void);
+
+#define NR_FOLLOW_EVERY		64	/* power of two */
 
 /* ---- definition (nr_def.c) ---- */
 

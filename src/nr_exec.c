@@ -81,6 +81,8 @@ exec_read(NrCache *cache, void *op)
 	NrHandle   *handle = &cache->handle;
 	NrStatus	status;
 
+	if (unlikely((handle->session->entries & (NR_FOLLOW_EVERY - 1)) == 0))
+		nr_token_follow();
 	while (unlikely((status = nr_enter(handle, true)) == NR_CANCELLED))
 		CHECK_FOR_INTERRUPTS();
 	if (likely(status == NR_OK))

@@ -140,6 +140,7 @@ write_once(NrCache *cache, void *ops, size_t bytes, uint32 n, NrResult *result)
 	bool		append = cache->def->visibility == NR_VISIBLE_MANUAL;
 	NrStatus	status;
 
+	nr_token_follow();
 	for (;;)
 	{
 		status = append ? nr_append(&cache->handle, ops, bytes, n, true, result) :

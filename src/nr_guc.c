@@ -19,6 +19,7 @@ int			nr_guc_log_size_kb = 256;
 int			nr_guc_max_entry_bytes = 64 * 1024;
 int			nr_guc_max_batch_kb = 4096;
 int			nr_guc_scan_memory_kb = 256 * 1024;
+int			nr_guc_replica = -1;
 
 static char *nr_guc_replicas_text;
 
@@ -44,6 +45,24 @@ static void
 replicas_assign(const char *newval, void *extra)
 {
 	nr_guc_replicas = *(int *) extra;
+}
+
+static bool
+replica_check(int *newval, void **extra, GucSource source)
+{
+	if (nr_shmem_ready() && *newval >= (int) nr_engine.geo.replicas)
+	{
+		GUC_check_errdetail("There are %u replicas, counted from 0.", nr_engine.geo.replicas);
+		return false;
+	}
+	return true;
+}
+
+/* Call sites open their caches again, and that is where a token moves. */
+static void
+replica_assign(int newval, void *extra)
+{
+	nr_epoch++;
 }
 
 static void
@@ -94,6 +113,11 @@ nr_guc_init(bool preloaded)
 							NULL,
 							&nr_guc_scan_memory_kb, 256 * 1024, 64, INT_MAX,
 							PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("nr_cache.replica",
+							"The replica that this session uses.",
+							"-1 is the one that serves the NUMA node on which the session runs.",
+							&nr_guc_replica, -1, -1, NR_GUC_REPLICAS_MAX - 1,
+							PGC_USERSET, 0, replica_check, replica_assign, NULL);
 	if (preloaded)
 	{
 		define_start_settings();

@@ -95,6 +95,11 @@ extern void nr_shmem_install(void);
 /* Extents for a quota in kB, as this server is configured. */
 extern uint32 nr_extents_for_kb(int64 kb);
 
+/* ---- token (nr_token.c) ---- */
+
+/* Until it is released, the token stays where it is: something is prepared. */
+extern void nr_token_hold(bool hold);
+
 /* ---- waiting (nr_host.c) ---- */
 
 extern const NrHost nr_host;
@@ -285,6 +290,9 @@ extern bool nr_lifetime_in_use(void);
 
 /* Bring this backend's hit and miss counts into shared memory. */
 extern void nr_lifetime_flush_counters(void);
+
+/* The token has another replica: attach the caches of this transaction there, let go of others. */
+extern void nr_lifetime_move(NrSession *session);
 
 /* Let go of every cache, counts flushed: the token is about to be returned. */
 extern void nr_lifetime_detach_all(void);

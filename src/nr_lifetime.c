@@ -265,6 +265,28 @@ nr_lifetime_flush_counters(void)
 }
 
 void
+nr_lifetime_move(NrSession *session)
+{
+	HASH_SEQ_STATUS scan;
+	NrCacheEntry *entry;
+
+	if (entries == NULL)
+		return;
+	hash_seq_init(&scan, entries);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+	{
+		NrCache    *cache = &entry->cache;
+
+		if (!cache->attached)
+			continue;
+		nr_group_detach(&cache->handle);
+		/* no lock, no telling what the group is by now */
+		cache->attached = cache->locked != NoLock &&
+			nr_group_attach(session, entry->ref.group, &ds_hash_dispatch, &cache->handle) == NR_OK;
+	}
+}
+
+void
 nr_lifetime_detach_all(void)
 {
 	HASH_SEQ_STATUS scan;
@@ -313,6 +335,7 @@ end_transaction(void)
 	touched = NULL;
 	ntouched = touched_room = 0;
 	dropped_database = InvalidOid;
+	nr_token_hold(false);
 
 	dlist_foreach_modify(iter, &in_use)
 	{
@@ -400,6 +423,7 @@ xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_PRE_COMMIT:
 			nr_commit_check();
 			settle_touched();
+			nr_token_hold(true);
 			nr_commit_prepare();
 			nr_take_prepare();
 			break;

@@ -11,6 +11,7 @@
 #include "nr_numa.h"
 
 #include <sched.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #ifndef NR_NO_NUMA
@@ -118,14 +119,65 @@ nr_numa_describe(void)
 	return text;
 }
 
+/* ---- where this process runs ---- */
+
+/*
+ * The kernel writes the node into each thread's rseq area (from 6.3 on, where it says that
+ * the area is long enough for that); glibc 2.35 and later tells where it is.  Else ask.
+ */
+#if defined(__has_include)
+#if __has_include(<sys/rseq.h>)
+#include <sys/rseq.h>
+#endif
+#endif
+
+#define RSEQ_NODE_AT	20		/* offset of node_id: linux/rseq.h of today has it, older ones not */
+#ifndef AT_RSEQ_FEATURE_SIZE
+#define AT_RSEQ_FEATURE_SIZE 27
+#endif
+
+static const pg_atomic_uint32 *
+find_rseq_node(void)
+{
+#ifdef RSEQ_SIG
+	if (__rseq_size > 0 && getauxval(AT_RSEQ_FEATURE_SIZE) >= RSEQ_NODE_AT + sizeof(uint32))
+		return (const pg_atomic_uint32 *) ((char *) __builtin_thread_pointer() + __rseq_offset + RSEQ_NODE_AT);
+#endif
+	return NULL;
+}
+
+static int
+current_node(void)
+{
+	static const pg_atomic_uint32 *rseq_node = NULL;
+	static bool looked = false;
+	unsigned	node;
+
+	if (unlikely(!looked))
+	{
+		rseq_node = find_rseq_node();
+		looked = true;
+	}
+	if (rseq_node != NULL)
+		return (int) pg_atomic_read_u32(unconstify(pg_atomic_uint32 *, rseq_node));
+	return getcpu(NULL, &node) == 0 ? (int) node : NR_NODE_NONE;
+}
+
+/* nr_placement_replica, but for the search when nothing has changed. */
 int
 nr_numa_replica_here(unsigned nth)
 {
-	unsigned	node = NR_NODE_NONE;
+	static int	last_node = NR_NODE_NONE;
+	static unsigned last_nth = 0;
+	static int	last_replica = -1;
+	int			node = placement.nhomes > 1 ? current_node() : NR_NODE_NONE;
 
-	if (placement.nhomes > 1 && getcpu(NULL, &node) != 0)
-		node = NR_NODE_NONE;
-	return nr_placement_replica(&placement, (int) node, nth);
+	if (likely(node == last_node && nth == last_nth && last_replica >= 0))
+		return last_replica;
+	last_node = node;
+	last_nth = nth;
+	last_replica = nr_placement_replica(&placement, node, nth);
+	return last_replica;
 }
 
 /* ---- pages ---- */

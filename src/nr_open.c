@@ -272,6 +272,7 @@ attach(NrCacheEntry *entry)
 	NrSession  *session = nr_token();
 	NrStatus	status;
 
+	nr_token_follow();
 	if (cache->attached && entry->attached_fingerprint == cache->def->fingerprint &&
 		nr_registry_confirm(&entry->ref))
 		return;

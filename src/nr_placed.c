@@ -1,7 +1,7 @@
 /*
  * nr_placed.c
- *		On which NUMA nodes memory lies: columns of the views nr_replicas and
- *		nr_memory, and a look at the start of the server.
+ *		On which NUMA nodes memory lies, and tokens: columns of the views nr_replicas,
+ *		nr_memory and nr_tokens, and a look at the start of the server.
  *
  * Only what has been touched is anywhere.  A look at a page maps it into this
  * process; that takes half a second for each gigabyte of small pages, so the functions
@@ -16,6 +16,7 @@
 PG_FUNCTION_INFO_V1(nr_replica_node);
 PG_FUNCTION_INFO_V1(nr_replica_bytes);
 PG_FUNCTION_INFO_V1(nr_memory_bytes);
+PG_FUNCTION_INFO_V1(nr_token_moves);
 
 /* Of extents "from" to "to" - 1 of a replica, those of a group, or of all groups. */
 static bool
@@ -123,4 +124,19 @@ nr_memory_bytes(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	warn_if_misplaced(r, &count);
 	PG_RETURN_INT64((int64) (PG_GETARG_BOOL(1) ? count.on_node : count.elsewhere));
+}
+
+/* How often a token has followed its process to another replica; NULL: nobody has it. */
+Datum
+nr_token_moves(PG_FUNCTION_ARGS)
+{
+	int32		token = PG_GETARG_INT32(0);
+	NrSessionInfo info = {0};
+
+	nr_require_shmem();
+	if (token >= 0 && (uint32) token < nr_engine.geo.sessions)
+		nr_session_info(&nr_engine, (uint32) token, &info);
+	if (!info.used)
+		PG_RETURN_NULL();
+	PG_RETURN_INT64((int64) info.moves);
 }

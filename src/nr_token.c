@@ -1,6 +1,7 @@
 /*
  * nr_token.c
- *		This process's token: its session of the engine, taken at first use.
+ *		This process's token: its session of the engine, taken at first use, and moved
+ *		when the process runs on another node.
  */
 #include "nr_internal.h"
 
@@ -11,6 +12,7 @@
 
 static NrSession token;
 static bool token_taken = false;
+static bool token_held = false;
 
 /*
  * Exits begin in CHECK_FOR_INTERRUPTS or at top level, never inside the engine,
@@ -25,6 +27,32 @@ token_return(int code, Datum arg)
 	nr_lifetime_detach_all();
 	token_taken = false;
 	nr_session_unregister(&token);
+}
+
+static uint32
+replica_wanted(void)
+{
+	if (nr_guc_replica >= 0 && (uint32) nr_guc_replica < nr_engine.geo.replicas)
+		return nr_guc_replica;
+	return nr_numa_replica_here(MyProcNumber);
+}
+
+void
+nr_token_hold(bool hold)
+{
+	token_held = hold;
+}
+
+void
+nr_token_follow(void)
+{
+	uint32		wanted;
+
+	if (!token_taken || token_held || nr_engine.geo.replicas == 1)
+		return;
+	wanted = replica_wanted();
+	if (wanted != token.replica && nr_session_move(&token, wanted) == NR_OK)
+		nr_lifetime_move(&token);
 }
 
 NrSession *
@@ -42,7 +70,7 @@ nr_token(void)
 		before_shmem_exit(token_return, (Datum) 0);
 		exit_hooked = true;
 	}
-	status = nr_session_register(&nr_engine, nr_numa_replica_here(MyProcNumber), MyProcPid, MyProcNumber, &token);
+	status = nr_session_register(&nr_engine, replica_wanted(), MyProcPid, MyProcNumber, &token);
 	if (status != NR_OK)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),

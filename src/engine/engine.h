@@ -152,6 +152,14 @@ extern NrStatus nr_session_register(NrEngine *engine, uint32_t replica, uint32_t
 									uint64_t owner_data, NrSession *session);
 extern void nr_session_unregister(NrSession *session);
 
+/*
+ * Go on with another replica, for a process that runs elsewhere now.  NR_BUSY between enter and
+ * leave; NR_BAD_CONFIG: there is no such replica.  The caller has nothing prepared and owns no
+ * group; it detaches each handle and attaches it anew before it uses any.  Reads through
+ * the new replica see all that the old one has shown.
+ */
+extern NrStatus nr_session_move(NrSession *session, uint32_t replica);
+
 typedef struct NrSessionInfo
 {
 	bool		used;
@@ -163,6 +171,7 @@ typedef struct NrSessionInfo
 	uint32_t	waiting_group;	/* group of that wait */
 	uint32_t	waiting_on_session; /* whom it waits on, NR_SESSION_NONE if nobody in particular */
 	uint64_t	waits;			/* sleeps since registration */
+	uint64_t	moves;			/* nr_session_move since then */
 } NrSessionInfo;
 
 extern void nr_session_info(NrEngine *engine, uint32_t idx, NrSessionInfo *info);

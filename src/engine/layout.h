@@ -67,6 +67,7 @@ typedef struct NrSessionShared
 	NrAtomic32	waiting_group;
 	NrAtomic32	waiting_on;		/* session, or NR_SESSION_NONE */
 	NrAtomic32	entries;		/* of its last owner: the next one goes on counting; S1 */
+	NrAtomic64	moves;			/* from one replica to another */
 } NrSessionShared;
 
 _Static_assert(sizeof(NrSessionShared) == NR_CACHE_LINE, "one line a session");

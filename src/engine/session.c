@@ -27,6 +27,7 @@ nr_session_register(NrEngine *e, uint32_t replica, uint32_t owner_pid, uint64_t 
 		nr_store32_rlx(&shared->owner_pid, owner_pid);
 		nr_store64_rlx(&shared->owner_data, owner_data);
 		nr_store64_rlx(&shared->waits, 0);
+		nr_store64_rlx(&shared->moves, 0);
 		nr_store32_rlx(&shared->waiting_for, NR_WAIT_NONE);
 
 		memset(s, 0, sizeof(*s));
@@ -92,6 +93,27 @@ nr_session_unregister(NrSession *s)
 	s->shared = NULL;
 }
 
+/*
+ * What the old replica knows of us is nothing by then: our line there says that we are outside,
+ * our slot is free, and bits of readers go with the handles.  A bit among its waiters may
+ * stay, which costs a wake.
+ */
+NrStatus
+nr_session_move(NrSession *s, uint32_t replica)
+{
+	if (replica >= s->engine->geo.replicas)
+		return NR_BAD_CONFIG;
+	if (s->inside > 0)
+		return NR_BUSY;
+	if (replica == s->replica)
+		return NR_OK;
+	settle_request(s, s->replica);
+	s->replica = replica;
+	nr_store32_rlx(&s->shared->replica, replica);
+	nr_add64_rlx(&s->shared->moves, 1);
+	return NR_OK;
+}
+
 void
 nr_session_info(NrEngine *e, uint32_t idx, NrSessionInfo *info)
 {
@@ -108,4 +130,5 @@ nr_session_info(NrEngine *e, uint32_t idx, NrSessionInfo *info)
 	info->waiting_on_session = info->waiting_for == NR_WAIT_NONE ? NR_SESSION_NONE :
 		nr_load32_rlx(&shared->waiting_on);
 	info->waits = nr_load64_rlx(&shared->waits);
+	info->moves = nr_load64_rlx(&shared->moves);
 }

@@ -14,6 +14,25 @@ for ((n = 0; n < NR_GUEST_NODES; n++)); do
 	is "$(q_on $n "SELECT sum(v), nr_get('c', $n, NULL::int) FROM c;")" "$((NR_GUEST_NODES * (NR_GUEST_NODES - 1) / 2))|$n" \
 		"a process on node $n sees what all have written"
 done
+
+# a process that is moved takes its token along, within a transaction and within a statement
+cpu() {
+	cat "/sys/devices/system/node/node$1/cpulist"
+}
+is "$(q_on 1 "BEGIN;
+	SELECT nr_get('c', 0) \\g /dev/null
+	SELECT replica FROM nr_tokens WHERE pid = pg_backend_pid();
+	SELECT nr_put('c', 100, 100);
+	\\! taskset -cp $(cpu 0) \$PID >/dev/null
+	SELECT count(nr_get('c', i, 0)) FROM generate_series(1, 1000) i;
+	SELECT replica, node, moves FROM nr_tokens WHERE pid = pg_backend_pid();
+	SELECT nr_get('c', 100, 0);
+	\\! taskset -cp $(cpu 1) \$PID >/dev/null
+	SELECT nr_put('c', 101, 101);
+	COMMIT;
+	SELECT replica, node, moves, nr_get('c', 101, 0) FROM nr_tokens WHERE pid = pg_backend_pid();")" \
+	$'1\nt\n1000\n0|0|1\n100\nt\n1|1|2|101' "a token follows its process"
+is "$(q "SELECT nr_check('c')")" t "nr_check holds"
 stop
 
 # Fewer replicas than nodes

@@ -1,11 +1,13 @@
 /*
  * test_session.c
  *		Tokens: dense and reused, what they leave behind, requests that are on
- *		their way when a session ends.
+ *		their way when a session ends, moves to another replica.
  */
 #include "engine/combine.h"
 #include "seats.h"
 #include "tap.h"
+
+#include <stdlib.h>
 
 static void
 test_sessions(void)
@@ -278,6 +280,132 @@ test_refuses(void)
 	tap_ok(seats_close(&b), "all extents are back");
 }
 
+/* ---- going on with another replica ---- */
+
+static void
+test_move(void)
+{
+	NrGeometry	geo = th_geometry(2);
+	Th		   *th = th_new(&geo, 1, 0);
+	NrGroupConfig config = toy_config(4, 4096, 1024);
+	NrSession	s;
+	NrHandle	h;
+	NrSessionInfo info;
+	uint64_t	value = 0;
+
+	th_create(th, 0, &config, &toy_counter_dispatch);
+	th_register(th, 0, 0, &s);
+	th_attach(&s, 0, &toy_counter_dispatch, &h);
+	toy_call_add(&h, 0, 1, &value, NULL);
+	tap_ok(nr_enter(&h, false) == NR_OK && nr_session_move(&s, 1) == NR_BUSY && s.replica == 0,
+		   "no move between enter and leave");
+	nr_leave(&h);
+	tap_ok(nr_session_move(&s, 2) == NR_BAD_CONFIG && s.replica == 0, "nor to a replica that there is not");
+	tap_ok(nr_session_move(&s, 0) == NR_OK, "to where it is already");
+	nr_session_info(th_engine(th, 0), s.idx, &info);
+	tap_ok(info.moves == 0, "  is no move");
+
+	tap_ok(nr_session_move(&s, 1) == NR_OK, "from replica 0 to 1");
+	nr_group_detach(&h);
+	tap_ok(nr_load64_rlx(&nr_readers(th_engine(th, 0), nr_replica(th_engine(th, 0), 0, 0))[0]) == 0,
+		   "  writers of replica 0 look for it no more");
+	th_attach(&s, 0, &toy_counter_dispatch, &h);
+	tap_ok(h.r == 1 && toy_call_get(&h, 0) == 1, "  where it sees what it has seen");
+	tap_ok(toy_call_add(&h, 0, 1, &value, NULL) == NR_OK && value == 2, "  and writes");
+	nr_session_info(th_engine(th, 0), s.idx, &info);
+	tap_ok(info.moves == 1 && info.replica == 1, "  and is shown");
+	tap_ok(toy_replica_info(th_engine(th, 0), 0, 0).ops == 1 && toy_replica_info(th_engine(th, 0), 0, 1).ops == 1,
+		   "  each replica has combined one of its writes");
+	nr_group_detach(&h);
+	nr_session_unregister(&s);
+	th_register(th, 0, 0, &s);
+	nr_session_info(th_engine(th, 0), s.idx, &info);
+	tap_ok(info.moves == 0, "the slot's next owner has not moved");
+	nr_session_unregister(&s);
+	th_free(th);
+}
+
+typedef struct Mover
+{
+	Th		   *th;
+	uint32_t	i;
+	uint32_t	backwards;
+	uint32_t	failed;
+} Mover;
+
+/* Add to one's own counter and to a common one; neither may ever be seen to go back. */
+static void *
+move_about(void *arg)
+{
+	Mover	   *m = arg;
+	unsigned	seed = m->i + 1;
+	uint64_t	seen = 0;
+	NrSession	s;
+	NrHandle	h;
+
+	th_register(m->th, m->i, m->i % 2, &s);
+	th_attach(&s, 0, &toy_counter_dispatch, &h);
+	for (uint32_t n = 1; n <= 2000; n++)
+	{
+		uint64_t	value = 0;
+		uint64_t	common;
+
+		if (toy_call_add(&h, 0, 1, &value, NULL) != NR_OK || toy_call_add(&h, 1 + m->i, 1, &value, NULL) != NR_OK ||
+			value != n)
+			m->failed++;
+		if (rand_r(&seed) % 3 == 0)
+		{
+			if (nr_session_move(&s, 1 - s.replica) != NR_OK)
+				m->failed++;
+			nr_group_detach(&h);
+			th_attach(&s, 0, &toy_counter_dispatch, &h);
+		}
+		common = toy_call_get(&h, 0);
+		if (common < seen || toy_call_get(&h, 1 + m->i) != n)
+			m->backwards++;
+		seen = common;
+	}
+	nr_group_detach(&h);
+	nr_session_unregister(&s);
+	return NULL;
+}
+
+static void
+test_movers(uint32_t copies)
+{
+	NrGeometry	geo = th_geometry(2);
+	Th		   *th = th_new(&geo, 2, 100);
+	NrGroupConfig config = toy_config(4, 4096, 1024);
+	Mover		mover[4];
+	pthread_t	thread[4];
+	uint32_t	backwards = 0,
+				failed_n = 0;
+	NrSession	s;
+	NrHandle	h;
+
+	config.copies = copies;
+	th_create(th, 0, &config, &toy_counter_dispatch);
+	for (uint32_t i = 0; i < 4; i++)
+	{
+		mover[i] = (Mover) {th, i, 0, 0};
+		thread[i] = th_start(move_about, &mover[i]);
+	}
+	for (uint32_t i = 0; i < 4; i++)
+	{
+		th_join(thread[i]);
+		backwards += mover[i].backwards;
+		failed_n += mover[i].failed;
+	}
+	th_register(th, 0, 0, &s);
+	th_attach(&s, 0, &toy_counter_dispatch, &h);
+	tap_ok(failed_n == 0, "%u copies: four threads that move between replicas: each write counts once", copies);
+	tap_ok(backwards == 0, "  and nobody sees a counter go back");
+	tap_ok(toy_call_get(&h, 0) == 8000 && toy_check(&h), "  the replicas are equal and have all of it");
+	nr_group_detach(&h);
+	nr_session_unregister(&s);
+	th_free(th);
+}
+
 int
 main(void)
 {
@@ -289,5 +417,8 @@ main(void)
 	test_taken();
 	test_bits();
 	test_refuses();
+	test_move();
+	test_movers(1);
+	test_movers(2);
 	return tap_done();
 }
