@@ -37,6 +37,26 @@ nr_engine_region_bytes(const NrGeometry *geo)
 	return nr_extents_at(geo) + ((size_t) geo->extents << geo->extent_shift);
 }
 
+/* Regions at equal distances, of whole extents, all within what a map's numbers can say; else 0. */
+static uint32_t
+regular_stride(const NrEngine *e)
+{
+	size_t		extent = (size_t) 1 << e->geo.extent_shift;
+	uint32_t	n = e->geo.replicas;
+	uintptr_t	first = (uintptr_t) e->extents[0];
+	size_t		bytes;
+
+	if (n < 2 || (uintptr_t) e->extents[1] <= first)
+		return 0;
+	bytes = (uintptr_t) e->extents[1] - first;
+	if (bytes % extent != 0 || bytes / extent < e->geo.extents || bytes / extent > UINT32_MAX / n - 1)
+		return 0;
+	for (uint32_t r = 1; r < n; r++)
+		if ((uintptr_t) e->extents[r] != first + r * bytes)
+			return 0;
+	return (uint32_t) (bytes / extent);
+}
+
 /* The process-local part, the same for init and attach. */
 static NrStatus
 engine_map(NrEngine *e, const NrGeometry *geo, const NrHost *host, void *control,
@@ -56,6 +76,7 @@ engine_map(NrEngine *e, const NrGeometry *geo, const NrHost *host, void *control
 		if ((uintptr_t) e->region[r] % NR_CACHE_LINE != 0)
 			return NR_BAD_CONFIG;
 	}
+	e->stride = regular_stride(e);
 	return (uintptr_t) control % NR_CACHE_LINE == 0 ? NR_OK : NR_BAD_CONFIG;
 }
 
@@ -71,6 +92,7 @@ nr_engine_init(NrEngine *e, const NrGeometry *geo, const NrHost *host, void *con
 	for (uint32_t r = 0; r < geo->replicas; r++)
 		memset(regions[r], 0, nr_buffers_at(geo));	/* what follows is made with each group */
 	nr_control(e)->geo = *geo;
+	nr_control(e)->stride = e->stride;
 	nr_pool_init(e);
 	nr_control(e)->magic = NR_MAGIC;
 	return NR_OK;
@@ -85,7 +107,7 @@ nr_engine_attach(NrEngine *e, const NrGeometry *geo, const NrHost *host, void *c
 	if (status != NR_OK)
 		return status;
 	if (nr_control(e)->magic != NR_MAGIC ||
-		memcmp(&nr_control(e)->geo, geo, sizeof(*geo)) != 0)
+		memcmp(&nr_control(e)->geo, geo, sizeof(*geo)) != 0 || nr_control(e)->stride != e->stride)
 		return NR_BAD_CONFIG;
 	return NR_OK;
 }

@@ -106,6 +106,7 @@ typedef struct NrEngine
 	char	   *control;
 	char	   *region[NR_REPLICAS_MAX];	/* whole region of each replica */
 	char	   *extents[NR_REPLICAS_MAX];	/* where its extents begin */
+	uint32_t	stride;			/* from one region to the next, in extents; 0: they are not that regular */
 	uint32_t	bitmap_words;	/* 64-bit words of a bitmap over sessions */
 	void	   *user;			/* the host's */
 } NrEngine;
@@ -113,7 +114,9 @@ typedef struct NrEngine
 /*
  * Bytes of the control block, and of the region of one replica.  Both must be
  * aligned to the extent size when given to init; region sizes are the same for
- * all replicas.  0 when the geometry is out of range.
+ * all replicas.  0 when the geometry is out of range.  Where regions follow one another
+ * at equal distances, a group with one replica is interleaved over all of them; that must be
+ * the same for whoever attaches.
  */
 extern size_t nr_engine_control_bytes(const NrGeometry *geo);
 extern size_t nr_engine_region_bytes(const NrGeometry *geo);
@@ -186,7 +189,7 @@ typedef struct NrGroupConfig
 	uint32_t	log_bytes;		/* for each replica; rounded up to whole extents, at least one */
 	uint32_t	batch_bytes_max;	/* largest request, headers included */
 	uint32_t	copies;			/* in each replica: 1 (0 means 1) or 2 */
-	uint32_t	replicas;		/* 0: one on each node; 1: one for all, on node 0 */
+	uint32_t	replicas;		/* 0: one on each node; 1: one for all, its extents interleaved over the nodes */
 	bool		lazy;			/* appends of prepared writes wait for nobody; readers make sure that
 								 * they see what was appended, even with one replica */
 	uint32_t	log_slots;		/* batches the log holds; power of two >= 2; 0 = by log_bytes */

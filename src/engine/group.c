@@ -73,14 +73,15 @@ plan(NrEngine *e, const NrGroupConfig *config, const NrDispatch *dispatch, struc
 
 /* A table of extents with nothing mapped but the root, whose first bytes it is; the structure's root is zeroed. */
 static void
-format_table(NrEngine *e, uint32_t r, uint32_t root, uint32_t capacity, size_t root_bytes)
+format_table(NrEngine *e, const struct NrGroup *group, uint32_t r, uint32_t root, uint32_t capacity,
+			 size_t root_bytes)
 {
-	NrExtentTable *t = (NrExtentTable *) nr_physical(e, r, root);
+	NrExtentTable *t = (NrExtentTable *) nr_copy_physical(e, group, r, root);
 
 	memset(t, 0, nr_extent_table_bytes(capacity));
 	t->capacity = capacity;
 	t->root_bytes = (uint32_t) root_bytes;
-	t->words[0] = root;
+	t->words[0] = nr_map_number(e, group, root);
 	t->words[capacity] = NR_NO_EXTENT;
 	t->mapped_count = 1;
 	t->free_head = NR_NO_EXTENT;
@@ -99,13 +100,13 @@ format_copy(NrEngine *e, uint32_t g, uint32_t r, uint32_t c, const NrDispatch *d
 	const NrCopyConfig *config = &group->copy_config;
 	NrCopy		copy;
 
-	format_table(e, r, group->root_extent[c], config->extents_max, dispatch->size(config));
+	format_table(e, group, r, group->root_extent[c], config->extents_max, dispatch->size(config));
 	if (c == 0 && nr_group_shares(group))
-		format_table(e, r, group->shared_root, config->shared_max, dispatch->shared_size(config));
+		format_table(e, group, r, group->shared_root, config->shared_max, dispatch->shared_size(config));
 	nr_copy_view(e, g, r, c, &copy);
 	copy.pass = c == 0 ? NR_PASS_FIRST : NR_PASS_SECOND;
 	for (uint32_t i = 0; i < n; i++)
-		nr_copy_grant(&copy, init_extents[i]);
+		nr_copy_grant(&copy, nr_map_number(e, group, init_extents[i]));
 	dispatch->init(&copy, config);
 }
 
@@ -294,9 +295,9 @@ unmap_all(NrEngine *e, NrExtentTable *t, uint32_t *kept, uint32_t n)
 		if (t->words[x] == NR_NO_EXTENT)
 			continue;
 		if (i < n)
-			kept[i++] = t->words[x];
+			kept[i++] = nr_map_extent(e, t->words[x]);
 		else
-			nr_pool_unref(e, t->words[x]);
+			nr_pool_unref(e, nr_map_extent(e, t->words[x]));
 	}
 }
 

@@ -50,6 +50,7 @@ typedef struct NrControl
 {
 	NR_ALIGNED	uint64_t magic; /* set last by init */
 	NrGeometry	geo;
+	uint32_t	stride;			/* NrEngine.stride of whoever formatted it, which all must have */
 	NR_ALIGNED	NrAtomic64 pool_head;	/* free extents: tag << 32 | number + 1; P1 */
 	NrAtomic32	pool_free;		/* how many; a statistic */
 } NrControl;
@@ -472,6 +473,31 @@ static inline char *
 nr_physical(const NrEngine *e, uint32_t r, uint32_t extent)
 {
 	return e->extents[r] + ((size_t) extent << e->geo.extent_shift);
+}
+
+/*
+ * Numbers in the maps of copies.  They count extents from the first one of the replica's own
+ * node.  In a group with one replica, extent p is that of node p mod replicas, so that no
+ * node has all of it; the number then leads on to that node's region.  So a copy
+ * finds its memory in the same way, wherever it is.
+ */
+static inline uint32_t
+nr_map_number(const NrEngine *e, const struct NrGroup *group, uint32_t extent)
+{
+	return group->replicas == 1 && e->stride != 0 ? extent + extent % e->geo.replicas * e->stride : extent;
+}
+
+static inline uint32_t
+nr_map_extent(const NrEngine *e, uint32_t number)
+{
+	return e->stride != 0 ? number % e->stride : number;
+}
+
+/* Address of an extent of a copy in replica r. */
+static inline char *
+nr_copy_physical(const NrEngine *e, const struct NrGroup *group, uint32_t r, uint32_t extent)
+{
+	return nr_physical(e, r, nr_map_number(e, group, extent));
 }
 
 #define NR_BIT(session)		((uint64_t) 1 << ((session) & 63))

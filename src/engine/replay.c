@@ -27,7 +27,7 @@ void
 nr_copy_view(NrEngine *e, uint32_t g, uint32_t r, uint32_t c, NrCopy *copy)
 {
 	struct NrGroup *group = nr_group(e, g);
-	char	   *root = nr_physical(e, r, group->root_extent[c]);
+	char	   *root = nr_copy_physical(e, group, r, group->root_extent[c]);
 
 	copy->region = e->extents[r];
 	copy->extent_shift = e->geo.extent_shift;
@@ -42,7 +42,7 @@ nr_copy_view(NrEngine *e, uint32_t g, uint32_t r, uint32_t c, NrCopy *copy)
 	copy->shared_root = NULL;
 	if (nr_group_shares(group))
 	{
-		copy->shared = (NrExtentTable *) nr_physical(e, r, group->shared_root);
+		copy->shared = (NrExtentTable *) nr_copy_physical(e, group, r, group->shared_root);
 		copy->shared_map = copy->shared->words;
 		copy->shared_root = (char *) copy->shared + nr_extent_table_bytes(group->copy_config.shared_max);
 	}
@@ -54,18 +54,18 @@ nr_shared_deferred(NrEngine *e, uint32_t g, uint32_t r)
 	const struct NrGroup *group = nr_group(e, g);
 
 	return nr_group_shares(group) ?
-		((const NrExtentTable *) nr_physical(e, r, group->shared_root))->deferred : 0;
+		((const NrExtentTable *) nr_copy_physical(e, group, r, group->shared_root))->deferred : 0;
 }
 
 void
-nr_copy_grant(NrCopy *copy, uint32_t physical)
+nr_copy_grant(NrCopy *copy, uint32_t number)
 {
 	NrExtentTable *t = copy->table;
 	uint32_t	e = t->unused_head;
 
 	/* config.extents_max bounds both what is granted and the table */
 	t->unused_head = t->words[t->capacity + e];
-	t->words[e] = physical;
+	t->words[e] = number;
 	t->words[t->capacity + e] = t->free_head;
 	t->free_head = e;
 	t->free_count++;
@@ -81,7 +81,7 @@ copy_release(NrEngine *engine, NrCopy *copy)
 
 	if (e == NR_NO_EXTENT)
 		return false;
-	nr_pool_unref(engine, t->words[e]);
+	nr_pool_unref(engine, nr_map_extent(engine, t->words[e]));
 	t->words[e] = 0;
 	t->words[t->capacity + e] = t->unused_head;
 	t->unused_head = e;
@@ -207,7 +207,7 @@ stock_up(Replay *p, NrCopy *copy, const uint32_t *grants, uint32_t n, uint32_t e
 	Stock		stock = {0};
 
 	for (uint32_t i = 0; i < n; i++)
-		nr_copy_grant(copy, grants[i * each]);
+		nr_copy_grant(copy, nr_map_number(p->e, p->group, grants[i * each]));
 	while (stock.released < releases && copy_release(p->e, copy))
 		stock.released++;
 	stock.free_before = copy->table->free_count;

@@ -19,8 +19,8 @@
 /* Copy c of this replica as this process sees it. */
 extern void nr_copy_view(NrEngine *e, uint32_t g, uint32_t r, uint32_t c, NrCopy *copy);
 
-/* An extent that the pool gave to the group becomes free memory of the copy. */
-extern void nr_copy_grant(NrCopy *copy, uint32_t physical);
+/* An extent that the pool gave to the group becomes free memory of the copy: nr_map_number. */
+extern void nr_copy_grant(NrCopy *copy, uint32_t number);
 
 /*
  * Extents' worth, rounded up, of what the copies of replica r share that was dropped and awaits

@@ -7,6 +7,8 @@
 #include "seats.h"
 #include "tap.h"
 
+#include <stdlib.h>
+
 static void
 test_cycles(void)
 {
@@ -253,6 +255,115 @@ test_made_anew(void)
 	tap_ok(seats_close(&b), "all extents are back");
 }
 
+/*
+ * Where the extents of a copy are: how many in each region.  Counts as wrong what is not a
+ * number of the group's, or not the extent of the node whose turn it is.
+ */
+static uint32_t
+count_places(NrEngine *e, const NrCopy *copy, uint32_t g, uint32_t *in)
+{
+	const NrExtentTable *t = copy->table;
+	uint32_t	wrong = 0;
+
+	for (uint32_t x = 0; x < t->capacity; x++)
+	{
+		char	   *at = nr_extent_ptr(copy, x);
+		bool		found = false;
+
+		if (x > 0 && t->words[x] == 0)
+			continue;
+		for (uint32_t r = 0; r < e->geo.replicas; r++)
+		{
+			size_t		offset = (size_t) (at - e->extents[r]);
+
+			if (at < e->extents[r] || offset >= (size_t) e->geo.extents << e->geo.extent_shift)
+				continue;
+			found = offset >> e->geo.extent_shift == nr_map_extent(e, t->words[x]) &&
+				nr_map_extent(e, t->words[x]) % e->geo.replicas == r;
+			in[r]++;
+		}
+		wrong += !found || nr_extent_group(e, nr_map_extent(e, t->words[x])) != g;
+	}
+	return wrong;
+}
+
+static bool
+push_many(NrHandle *h, uint32_t from, uint32_t to)
+{
+	for (uint32_t i = from; i < to; i += 10)
+	{
+		NrResult	res = {.status = NR_OK};
+
+		if (toy_call_push(h, i, 10, &res) != NR_OK)
+			return false;
+	}
+	return true;
+}
+
+/* A group with one replica, where there are several: no node has all of it. */
+static void
+test_interleaved(uint32_t copies)
+{
+	NrGeometry	geo = th_geometry(3);
+	Th		   *th = th_new(&geo, 2, 0);
+	NrGroupConfig config = toy_config(30, 8192, 2048);
+	NrSession	s[2];
+	NrHandle	h[2];
+	uint32_t	in[3] = {0};
+	uint32_t	wrong = 0;
+
+	config.copies = copies;
+	config.replicas = 1;
+	th_create(th, 3, &config, &toy_stack_dispatch);
+	for (uint32_t i = 0; i < 2; i++)
+	{
+		th_register(th, i, 2 - i, &s[i]);
+		th_attach(&s[i], 3, &toy_stack_dispatch, &h[i]);
+	}
+	tap_ok(push_many(&h[0], 0, 3000) && push_many(&h[1], 3000, 4500), "%u copies: written from two nodes", copies);
+	tap_ok(toy_call_top(&h[0]).depth == 4500 && toy_call_top(&h[1]).depth == 4500 && toy_check(&h[0]), "  and whole");
+	for (uint32_t c = 0; c < copies; c++)
+		wrong += count_places(th_engine(th, 1), &h[1].copies[c], 3, in);
+	tap_ok(wrong == 0, "  each extent is in its turn's region");
+	tap_ok(in[0] >= 2 && in[1] >= 2 && in[2] >= 2, "  of all nodes: %u, %u and %u", in[0], in[1], in[2]);
+	tap_ok(toy_call_clear(&h[1]) == NR_OK && push_many(&h[0], 0, 6000) && toy_call_top(&h[1]).depth == 6000 && toy_check(&h[1]),
+		   "  also with extents that came back");
+	for (uint32_t i = 0; i < 2; i++)
+	{
+		nr_group_detach(&h[i]);
+		nr_session_unregister(&s[i]);
+	}
+	nr_group_destroy(th_engine(th, 0), 3, &toy_stack_dispatch);
+	tap_ok(toy_pool_free(th_engine(th, 0)) == geo.extents, "  and all extents are back");
+	th_free(th);
+}
+
+/* Regions that lie anyhow: everything on node 0. */
+static void
+test_irregular(void)
+{
+	NrGeometry	geo = th_geometry(3);
+	size_t		extent = (size_t) 1 << geo.extent_shift;
+	size_t		region = (nr_engine_region_bytes(&geo) + extent - 1) & ~(extent - 1);
+	size_t		control = (nr_engine_control_bytes(&geo) + extent - 1) & ~(extent - 1);
+	char	   *memory = aligned_alloc(extent, control + 4 * region + extent);
+	void	   *regions[3] = {memory + control, memory + control + region, memory + control + 2 * region + extent};
+	NrHost		host = {0};
+	NrEngine	e,
+				other;
+
+	memset(memory, 0, control + 4 * region + extent);
+	tap_ok(nr_engine_init(&e, &geo, &host, memory, regions) == NR_OK && e.stride == 0, "regions at unequal distances");
+	regions[2] = memory + control + 2 * region;
+	tap_ok(nr_engine_attach(&other, &geo, &host, memory, regions) == NR_BAD_CONFIG,
+		   "  for whoever formats: others cannot see them differently");
+	tap_ok(nr_engine_init(&e, &geo, &host, memory, regions) == NR_OK && e.stride == region / extent, "at equal distances");
+	regions[0] = memory + control + region;
+	regions[1] = memory + control;
+	tap_ok(nr_engine_init(&e, &geo, &host, memory, regions) == NR_OK && e.stride == 0, "backwards");
+	free(memory);
+}
+
 int
 main(void)
 {
@@ -265,5 +376,8 @@ main(void)
 	test_root();
 	test_long_log();
 	test_made_anew();
+	test_interleaved(1);
+	test_interleaved(2);
+	test_irregular();
 	return tap_done();
 }
