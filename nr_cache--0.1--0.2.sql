@@ -62,12 +62,14 @@ CREATE OR REPLACE VIEW nr_caches AS
 -- Stable, so that the pages are looked at only when a query asks for these columns.
 CREATE FUNCTION nr_replica_node(replica integer) RETURNS integer
 AS 'MODULE_PATHNAME', 'nr_replica_node' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+CREATE FUNCTION nr_cache_node(database name, cache oid, replica integer) RETURNS integer
+AS 'MODULE_PATHNAME', 'nr_cache_node' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
 CREATE FUNCTION nr_replica_bytes(database name, cache oid, replica integer, on_node boolean) RETURNS bigint
 AS 'MODULE_PATHNAME', 'nr_replica_bytes' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
 CREATE FUNCTION nr_memory_bytes(replica integer, on_node boolean) RETURNS bigint
 AS 'MODULE_PATHNAME', 'nr_memory_bytes' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
 CREATE OR REPLACE VIEW nr_replicas AS
-    SELECT r.*, nr_replica_node(r.replica) AS node,
+    SELECT r.*, nr_cache_node(r.database, r.relid, r.replica) AS node,
            nr_replica_bytes(r.database, r.relid, r.replica, true) AS bytes_on_node,
            nr_replica_bytes(r.database, r.relid, r.replica, false) AS bytes_elsewhere
       FROM nr_replicas() r;

@@ -306,12 +306,18 @@ nr_numa_bind(char *control, Size control_bytes, char *const *regions, int nregio
 				 errhint("Containers often forbid it: let the server use the system calls mbind and move_pages.")));
 		return;
 	}
-	if (page_bytes > (Size) sysconf(_SC_PAGESIZE))
+	if (!nr_numa_small_pages())
 		check_huge_pages(nregions, region_bytes);
 #endif
 }
 
 /* ---- looking ---- */
+
+bool
+nr_numa_small_pages(void)
+{
+	return page_bytes == (Size) sysconf(_SC_PAGESIZE);
+}
 
 #ifndef NR_NO_NUMA
 
@@ -363,7 +369,7 @@ bool
 nr_numa_count(char *start, Size bytes, int node, NrNumaCount *count)
 {
 #ifndef NR_NO_NUMA
-	bool		small = page_bytes == (Size) sysconf(_SC_PAGESIZE);
+	bool		small = nr_numa_small_pages();
 	Size		step = Min(page_bytes, (uintptr_t) start & -(uintptr_t) start);	/* it may begin within a large page */
 	char	   *end = start + bytes;
 

@@ -40,6 +40,9 @@ extern int	nr_numa_replica_here(unsigned nth);
 extern void nr_numa_bind(char *control, Size control_bytes, char *const *regions,
 						 int nregions, Size region_bytes);
 
+/* Is the memory that was given to nr_numa_bind made of the system's small pages? */
+extern bool nr_numa_small_pages(void);
+
 /* Where memory lies: bytes of pages that have been touched, and where those were found that are elsewhere. */
 typedef struct NrNumaCount
 {

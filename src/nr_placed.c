@@ -14,11 +14,12 @@
 #include "commands/dbcommands.h"
 
 PG_FUNCTION_INFO_V1(nr_replica_node);
+PG_FUNCTION_INFO_V1(nr_cache_node);
 PG_FUNCTION_INFO_V1(nr_replica_bytes);
 PG_FUNCTION_INFO_V1(nr_memory_bytes);
 PG_FUNCTION_INFO_V1(nr_token_moves);
 
-/* Of extents "from" to "to" - 1 of a replica, those of a group, or of all groups. */
+/* Of the extents of a replica's region, those of a group, or of all groups. */
 static bool
 count_extents(uint32 r, uint32 group, bool all, NrNumaCount *count)
 {
@@ -39,6 +40,29 @@ count_extents(uint32 r, uint32 group, bool all, NrNumaCount *count)
 						   (Size) (x - first) << nr_engine.geo.extent_shift, node, count))
 			return false;
 		first = x + 1;
+	}
+	return true;
+}
+
+/*
+ * Of a cache that is interleaved, all regions: of small pages only those that it has
+ * touched count anyway.  Of huge pages the ones whose turn it is.
+ */
+static bool
+count_interleaved(uint32 group, NrNumaCount *count)
+{
+	uint32		n = nr_engine.geo.replicas;
+
+	for (uint32 x = 0; x < nr_engine.geo.extents; x++)
+	{
+		if (nr_extent_group(&nr_engine, x) != group)
+			continue;
+		for (uint32 r = 0; r < n; r++)
+			if ((r == x % n || nr_numa_small_pages()) &&
+				!nr_numa_count(nr_engine.extents[r] + ((Size) x << nr_engine.geo.extent_shift),
+							   (Size) 1 << nr_engine.geo.extent_shift,
+							   nr_placement_node(nr_numa_placement(), r), count))
+				return false;
 	}
 	return true;
 }
@@ -88,27 +112,57 @@ nr_replica_node(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(nr_placement_node(nr_numa_placement(), r));
 }
 
-/* Bytes of a cache's replica that have been touched and are there, or are not; NULL when the system does not tell. */
-Datum
-nr_replica_bytes(PG_FUNCTION_ARGS)
+/* The state of a cache; -1: it has none. */
+static int64
+group_of(const char *database, Oid relid)
 {
-	Oid			dboid = get_database_oid(NameStr(*PG_GETARG_NAME(0)), true);
-	Oid			relid = PG_GETARG_OID(1);
-	int32		r = PG_GETARG_INT32(2);
-	NrNumaCount count = {0};
+	Oid			dboid = get_database_oid(database, true);
 
-	nr_require_shmem();
-	if (no_such_replica(r))
-		PG_RETURN_NULL();
 	for (uint32 i = 0; i < nr_shared->nentries; i++)
 	{
 		NrRegEntry	entry;
 
-		if (nr_registry_read(i, &entry, NULL, NULL) && entry.dboid == dboid && entry.relid == relid &&
-			!count_extents(r, i, false, &count))
-			PG_RETURN_NULL();
+		if (nr_registry_read(i, &entry, NULL, NULL) && entry.dboid == dboid && entry.relid == relid)
+			return i;
 	}
-	warn_if_misplaced(r, &count);
+	return -1;
+}
+
+/* The same of a cache's replica; NULL also when the cache is interleaved. */
+Datum
+nr_cache_node(PG_FUNCTION_ARGS)
+{
+	int64		group;
+	int			node;
+	int32		r = PG_GETARG_INT32(2);
+
+	nr_require_shmem();
+	group = group_of(NameStr(*PG_GETARG_NAME(0)), PG_GETARG_OID(1));
+	if (group < 0 || no_such_replica(r) || nr_group_interleaved(&nr_engine, group))
+		PG_RETURN_NULL();
+	node = nr_placement_node(nr_numa_placement(), r);
+	if (node == NR_NODE_NONE)
+		PG_RETURN_NULL();
+	PG_RETURN_INT32(node);
+}
+
+/* Bytes of a cache's replica that have been touched and are where they should be, or are not; NULL when the system does not tell. */
+Datum
+nr_replica_bytes(PG_FUNCTION_ARGS)
+{
+	int64		group;
+	int32		r = PG_GETARG_INT32(2);
+	NrNumaCount count = {0};
+
+	nr_require_shmem();
+	group = group_of(NameStr(*PG_GETARG_NAME(0)), PG_GETARG_OID(1));
+	if (group < 0 || no_such_replica(r))
+		PG_RETURN_NULL();
+	if (nr_group_interleaved(&nr_engine, group) ? !count_interleaved(group, &count) :
+		!count_extents(r, group, false, &count))
+		PG_RETURN_NULL();
+	if (!nr_group_interleaved(&nr_engine, group))
+		warn_if_misplaced(r, &count);
 	PG_RETURN_INT64((int64) (PG_GETARG_BOOL(3) ? count.on_node : count.elsewhere));
 }
 

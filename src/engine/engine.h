@@ -413,10 +413,14 @@ typedef struct NrPoolInfo
 
 extern void nr_pool_info(NrEngine *engine, NrPoolInfo *info);
 
-/* The group that an extent belongs to, at this moment; NR_EXTENT_FREE.  It lies at the same place of each node's extents. */
+/*
+ * The group that an extent belongs to, at this moment; NR_EXTENT_FREE.  It lies at the same place of
+ * each node's extents.  Whether extent x is used in the region of replica x mod replicas only, but for the log.
+ */
 #define NR_EXTENT_FREE	UINT32_MAX
 
 extern uint32_t nr_extent_group(NrEngine *engine, uint32_t extent);
+extern bool nr_group_interleaved(NrEngine *engine, uint32_t g);
 
 typedef struct NrGroupInfo
 {

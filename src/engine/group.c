@@ -175,6 +175,7 @@ format_group(NrEngine *e, struct NrGroup *group, const struct NrGroup *planned)
 	group->log_slots = planned->log_slots;
 	group->log_extents = planned->log_extents;
 	group->log_first = planned->log_first;
+	group->log_replica = planned->log_replica;
 	group->log_head_bytes = planned->log_head_bytes;
 	group->config = planned->config;
 	group->copy_config = planned->copy_config;
@@ -233,6 +234,7 @@ nr_group_create(NrEngine *e, uint32_t g, const NrGroupConfig *config, const NrDi
 	if (log_at > copies_end)
 		planned.shared_root = extents[copies_end];
 	planned.log_first = extents[log_at];
+	planned.log_replica = g % planned.replicas;
 	format_group(e, group, &planned);
 	nr_log_init(e, group, extents + log_at);
 	for (uint32_t r = 0; r < planned.replicas; r++)

@@ -39,6 +39,12 @@ nr_pool_info(NrEngine *e, NrPoolInfo *info)
 	info->extent_bytes = 1u << e->geo.extent_shift;
 }
 
+bool
+nr_group_interleaved(NrEngine *e, uint32_t g)
+{
+	return e->stride != 0 && nr_group_exists(e, g) && nr_group(e, g)->replicas == 1;
+}
+
 uint32_t
 nr_extent_group(NrEngine *e, uint32_t extent)
 {

@@ -95,6 +95,7 @@ struct NrGroup
 	uint32_t	log_slots;
 	uint32_t	log_extents;
 	uint32_t	log_first;		/* physical number of the log's first extent */
+	uint32_t	log_replica;	/* in whose region the slots are: each group another, so that no node has all of them */
 	uint32_t	log_head_bytes; /* of that extent: slots and list of extents, before the ring */
 	NrGroupConfig config;
 	NrCopyConfig copy_config;

@@ -10,15 +10,21 @@
 #define slot_line(word)			((uint32_t) (word) & (NR_RING_LINES_MAX - 1))
 
 static inline NrAtomic64 *
+log_head(NrEngine *e, const struct NrGroup *group)
+{
+	return (NrAtomic64 *) nr_physical(e, group->log_replica, group->log_first);
+}
+
+static inline NrAtomic64 *
 log_slot(NrEngine *e, const struct NrGroup *group, uint64_t seq)
 {
-	return (NrAtomic64 *) nr_physical(e, 0, group->log_first) + (seq & (group->log_slots - 1));
+	return log_head(e, group) + (seq & (group->log_slots - 1));
 }
 
 static inline uint32_t *
 log_extent_list(NrEngine *e, const struct NrGroup *group)
 {
-	return (uint32_t *) ((NrAtomic64 *) nr_physical(e, 0, group->log_first) + group->log_slots);
+	return (uint32_t *) (log_head(e, group) + group->log_slots);
 }
 
 static inline uint32_t
