@@ -143,7 +143,7 @@ args=(-machine q35,hpet=off -accel tcg,thread=single,tb-size=512 -cpu max,-la57
 	-nodefaults -no-user-config -display none -no-reboot
 	-virtfs "local,path=/,mount_tag=files,security_model=none,readonly=on,multidevs=remap"
 	-kernel "$cache/vmlinuz" -initrd "$cache/initrd"
-	-append "console=ttyS0 panic=-1 mitigations=off tsc=reliable loglevel=4 nr_job=$tmp/job"
+	-append "console=ttyS0 panic=-1 mitigations=off tsc=reliable no_timer_check loglevel=4 nr_job=$tmp/job"
 	-serial "file:$tmp/console" -serial stdio)
 for ((i = 0; i < all; i++)); do
 	node=node,nodeid=$i,memdev=m$i
