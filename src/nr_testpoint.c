@@ -14,6 +14,8 @@
  *		terminate	SIGTERM to itself: as pg_terminate_backend()
  *		error		an error, at points whose names begin with "stage_"
  *
+ * nr_cache.test_fence = r takes from this backend the memory of all replicas but r.
+ *
  * A point may lie inside a combine, where nothing may be allocated or raised:
  * so the text is taken apart when it is set, and the actions are bare system
  * calls.  The points stage_* are those where an error is allowed: in a
@@ -25,10 +27,10 @@
 
 #include <limits.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
-#include "engine/engine.h"
-#include "nr_compat.h"
+#include "nr_cache.h"
 #include "nr_testpoint.h"
 #include "utils/guc.h"
 
@@ -149,9 +151,26 @@ test_point_pass(const char *name)
 	}
 }
 
+/* This process can no longer touch the memory of any replica but this one; -1: of all again. */
+static int	nr_test_fence = -1;
+
+static void
+test_fence_assign(int newval, void *extra)
+{
+	for (uint32 r = 0; nr_shmem_ready() && r < nr_engine.geo.replicas; r++)
+		if (mprotect(nr_engine.region[r], nr_engine_region_bytes(&nr_engine.geo),
+					 newval < 0 || (uint32) newval == r ? PROT_READ | PROT_WRITE : PROT_NONE) != 0)
+			elog(WARNING, "could not fence replica %u: %m", r);
+}
+
 void
 nr_test_point_init(void)
 {
+	DefineCustomIntVariable("nr_cache.test_fence",
+							"The only replica whose memory this backend may touch.",
+							NULL,
+							&nr_test_fence, -1, -1, NR_REPLICAS_MAX - 1,
+							PGC_USERSET, GUC_NOT_IN_SAMPLE, NULL, test_fence_assign, NULL);
 	DefineCustomStringVariable("nr_cache.test_point",
 							   "Does something to this backend at a named place of the engine.",
 							   NULL,

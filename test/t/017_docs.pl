@@ -246,7 +246,7 @@ sub check_complete
 		# but the wrapper's own, and those that views call
 		"SELECT DISTINCT proname, NULL, NULL FROM pg_proc p WHERE $member p.oid)
 		    AND NOT EXISTS (SELECT FROM pg_depend w WHERE w.refobjid = p.oid AND w.classid IN ('pg_rewrite'::regclass, 'pg_foreign_data_wrapper'::regclass));
-		 SELECT NULL, name, NULL FROM pg_settings WHERE name ~ '^nr_cache[.]' AND name !~ 'test_point';
+		 SELECT NULL, name, NULL FROM pg_settings WHERE name ~ '^nr_cache[.]' AND name !~ 'test_';
 		 SELECT NULL, c.relname, attname FROM pg_class c JOIN pg_attribute ON attrelid = c.oid AND attnum > 0
 		  WHERE relkind = 'v' AND $member c.oid)");
 
