@@ -3,6 +3,7 @@
  *		Flat combining; contract in combine.h.
  */
 #include "engine/combine.h"
+#include "engine/crossing.h"
 #include "engine/grant.h"
 #include "engine/leftright.h"
 #include "engine/space.h"
@@ -66,6 +67,7 @@ nr_combiner_unlock(NrSession *s, uint32_t g, uint32_t r)
 
 	NR_POINT("combiner_unlock");
 	nr_xchg32_seq(&rep->combiner, 0);	/* edge K1, edge Q3, edge Z1 */
+	NR_POINT("combiner_unlocked");
 	nr_combiner_handoff(s, g, r);
 	nr_wake_all(s->engine, nr_waiters(s->engine, rep));
 }
@@ -255,11 +257,11 @@ typedef enum Tidy
 
 /* Room in the ring for what was collected, and for the extents it may be granted. */
 static NrBatch *
-reserve(NrEngine *e, const NrDispatch *dispatch, uint32_t g, uint32_t r, Collected *c,
+reserve(NrSession *s, const NrDispatch *dispatch, uint32_t g, uint32_t r, Collected *c,
 		uint32_t *numbers_max, size_t *fixed, uint64_t *pos)
 {
-	struct NrGroup *group = nr_group(e, g);
-	size_t		max = nr_ring_batch_max(e, group);
+	struct NrGroup *group = nr_group(s->engine, g);
+	size_t		max = nr_ring_batch_max(s->engine, group);
 	size_t		room = (max - sizeof(NrBatch) - c->inline_bytes) / sizeof(uint32_t);
 	uint64_t	numbers;
 
@@ -269,7 +271,7 @@ reserve(NrEngine *e, const NrDispatch *dispatch, uint32_t g, uint32_t r, Collect
 	*fixed = NR_OP_ALIGN(sizeof(NrBatch) + *numbers_max * sizeof(uint32_t));
 	if (*fixed + c->inline_bytes > max)
 		*fixed -= 8;			/* rounded up past the end */
-	return nr_ring_reserve(e, g, r, *fixed + c->inline_bytes, pos);
+	return nr_ring_reserve(s, g, r, *fixed + c->inline_bytes, pos);
 }
 
 /*
@@ -301,13 +303,13 @@ append_batch(NrSession *s, const NrDispatch *dispatch, uint32_t g, bool serve, T
 				NR_BATCH_GRANTS * group->copies * sizeof(uint32_t), &c);
 	if (c.n == 0 && tidy == TIDY_NOT)
 		return ROUND_NOTHING;
-	batch = reserve(e, dispatch, g, r, &c, &numbers_max, &fixed, &pos);
+	batch = reserve(s, dispatch, g, r, &c, &numbers_max, &fixed, &pos);
 	if (batch == NULL && c.n > 1)
 	{
 		collect_only_first(e, g, r, &c);
-		batch = reserve(e, dispatch, g, r, &c, &numbers_max, &fixed, &pos);
+		batch = reserve(s, dispatch, g, r, &c, &numbers_max, &fixed, &pos);
 	}
-	full->slots = batch != NULL && !nr_log_claim(e, g);
+	full->slots = batch != NULL && !nr_log_claim(s, g);
 	if (batch == NULL || full->slots)
 		return c.n > 0 ? ROUND_FULL : ROUND_NOTHING;
 
@@ -320,7 +322,7 @@ append_batch(NrSession *s, const NrDispatch *dispatch, uint32_t g, bool serve, T
 							  ((char *) batch + fixed));
 	if (batch->requests == 0 && tidy == TIDY_NOT)
 	{
-		nr_log_give_back(e, g);
+		nr_log_give_back(s, g);
 		return ROUND_NOTHING;
 	}
 	if (group->loading && batch->requests > 0)
@@ -334,9 +336,9 @@ append_batch(NrSession *s, const NrDispatch *dispatch, uint32_t g, bool serve, T
 	batch->bytes = (uint32_t) NR_LINE_UP(sizeof(NrBatch) + grant_bytes + request_bytes);
 	nr_ring_commit(e, g, r, pos, batch->bytes);
 	NR_POINT("batch_filled");
-	batch->floor = nr_shares_deferred(e, group, g, r) ? nr_log_head(e, g) : 0;
+	batch->floor = nr_shares_deferred(e, group, g, r) ? nr_log_head(s, g) : 0;
 	nr_store64_rlx(&batch->seq, UINT64_MAX);	/* published by the append, edge L1 */
-	seq = nr_log_append(e, g, r, pos);
+	seq = nr_log_append(s, g, r, pos);
 	nr_store64_rlx(&batch->seq, seq);	/* read by combiners of this replica only, edge K1 */
 	NR_POINT("batch_appended");
 
@@ -345,6 +347,17 @@ append_batch(NrSession *s, const NrDispatch *dispatch, uint32_t g, bool serve, T
 	nr_bump64(&rep->ops, batch->ops);
 	nr_bump64(&rep->bytes, op_bytes);
 	return ROUND_BATCH;
+}
+
+static bool
+anybody_pends(NrEngine *e, struct NrReplica *rep)
+{
+	NrAtomic64 *pending = nr_pending(e, rep);
+
+	for (uint32_t w = 0; w < e->bitmap_words; w++)
+		if (nr_load64_seq(&pending[w]) != 0)	/* edge Q3 */
+			return true;
+	return false;
 }
 
 /* So much was dropped that its memory should not wait for the next write. */
@@ -360,7 +373,7 @@ all_follow(NrSession *s, const NrDispatch *dispatch, uint32_t g)
 {
 	nr_replay_older(s, dispatch, g, nr_home(s, g));
 	nr_help_laggards(s, dispatch, g);
-	return nr_log_head(s->engine, g) == nr_log_tail(s->engine, g);
+	return nr_log_head(s, g) == nr_log_tail(s, g);
 }
 
 bool
@@ -402,7 +415,9 @@ nr_combine(NrSession *s, const NrDispatch *dispatch, uint32_t g, NrPatience pati
 				tidies = NR_COMBINE_TIDIES;
 		}
 		tidy = reclaim || (tidies < NR_COMBINE_TIDIES && nr_grant_surplus(group)) ? TIDY_SURPLUS : TIDY_NOT;
-		full->head = nr_log_head(s->engine, g);
+		if (round > 0 && tidy == TIDY_NOT && !anybody_pends(s->engine, nr_replica(s->engine, g, home)))
+			return NR_COMBINED; /* without a look at how far others are */
+		full->head = nr_log_head(s, g);
 		result = append_batch(s, dispatch, g, true, tidy, full);
 		if (result == ROUND_NOTHING)
 			return NR_COMBINED;
@@ -414,8 +429,8 @@ nr_combine(NrSession *s, const NrDispatch *dispatch, uint32_t g, NrPatience pati
 			helped = false;
 			continue;
 		}
-		nr_bump64(&nr_replica(s->engine, g, home)->full, 1);
-		if (helped && full->head == nr_log_head(s->engine, g))
+		nr_add64_rlx(&nr_replica(s->engine, g, home)->full, 1);
+		if (helped && full->head == nr_log_head(s, g))
 			return NR_COMBINE_FULL;
 		(void) nr_replay(s, dispatch, g, home, NR_IMPATIENT, true);
 		nr_help_laggards(s, dispatch, g);
@@ -428,14 +443,28 @@ void
 nr_help_laggards(NrSession *s, const NrDispatch *dispatch, uint32_t g)
 {
 	NrEngine   *e = s->engine;
-	uint64_t	tail = nr_log_tail(e, g);
+	uint64_t	tail = nr_log_tail(s, g);
 
+	s->crossed.positions++;
 	for (uint32_t r = 0; r < nr_group(e, g)->replicas; r++)
 	{
-		if (r == nr_home(s, g) || nr_position_oldest(e, g, r) >= tail || !nr_combiner_try(s, g, r))
+		bool		lags;
+
+		if (r == nr_home(s, g))
 			continue;
-		(void) nr_replay(s, dispatch, g, r, NR_IMPATIENT, true);
-		nr_combiner_unlock(s, g, r);
+		NR_FAR(e, NR_FAR_POSITION, nr_replica(e, g, r), NR_CACHE_LINE, false);
+		lags = nr_position_oldest(e, g, r) < tail;
+		NR_FAR_END(e);
+		if (!lags)
+			continue;
+		nr_visit(s, g, r);
+		if (nr_combiner_try(s, g, r))
+		{
+			NR_POINT("helping");
+			(void) nr_replay(s, dispatch, g, r, NR_IMPATIENT, true);
+			nr_combiner_unlock(s, g, r);
+		}
+		nr_visit_end(s);
 	}
 }
 

@@ -133,6 +133,22 @@ extern NrStatus nr_engine_attach(NrEngine *engine, const NrGeometry *geo, const 
 
 /* ---- sessions (the designs' tokens) ---- */
 
+/*
+ * What sessions of a replica have touched outside of it, where there are several; what each is, is said in
+ * crossing.h.  A cache line crosses nodes for it at most, and does not if nobody else has used it meanwhile.
+ * Reads that find their replica where it must be count nothing.
+ */
+typedef struct NrCrossings
+{
+	uint64_t	shared_updates; /* of the group's own lines */
+	uint64_t	pool_updates;
+	uint64_t	slots;			/* of the log, in another replica's memory */
+	uint64_t	positions;		/* of other replicas, looked at */
+	uint64_t	batches;		/* of other replicas, applied */
+	uint64_t	bytes;			/* of these */
+	uint64_t	visits;			/* to other replicas, to change something */
+} NrCrossings;
+
 struct NrSession
 {
 	NrEngine   *engine;
@@ -140,6 +156,10 @@ struct NrSession
 	uint32_t	replica;
 	uint32_t	inside;			/* depth of nr_enter */
 	uint32_t	entries;		/* how often it entered; tells one entry from the next */
+	bool		worker;			/* nr_worker_appoint */
+	NrAtomic64 *asleep;			/* where a worker has said so, or NULL */
+	uint32_t	crossed_group;	/* of which "crossed" counts, not flushed yet */
+	NrCrossings crossed;		/* "slots" wherever they lie, "positions" of all others at a time */
 	struct NrSessionShared *shared;
 	void	   *user;			/* the host's */
 };
@@ -175,6 +195,7 @@ typedef struct NrSessionInfo
 	uint32_t	waiting_on_session; /* whom it waits on, NR_SESSION_NONE if nobody in particular */
 	uint64_t	waits;			/* sleeps since registration */
 	uint64_t	moves;			/* nr_session_move since then */
+	bool		worker;			/* nr_worker_appoint */
 } NrSessionInfo;
 
 extern void nr_session_info(NrEngine *engine, uint32_t idx, NrSessionInfo *info);
@@ -301,8 +322,7 @@ extern NrStatus nr_execute_mut(NrHandle *handle, const void *ops, size_t bytes, 
  * In a group that is not lazy, which must have two copies, the caller sees to it
  * that there is one writer at a time.  nr_prepare then also takes the combiner lock of
  * each replica, waits for readers of the older copy and catches it up, and append
- * applies and flips: it waits for nobody.  Readers never wait, but with several replicas
- * for an appender that has applied it everywhere and not yet sent them there.
+ * applies and flips: it waits for nobody.  Readers never wait.
  *
  * A group takes either these writes or nr_execute_mut: that one uses whatever memory is
  * there, which may be what a prepared write has been promised.
@@ -402,6 +422,46 @@ extern NrStatus nr_group_sync_replica(NrHandle *handle, uint32_t r, bool cancell
 extern NrStatus nr_group_check(NrHandle *handle, bool cancellable,
 							   uint32_t *replica, const char **why);
 
+/* ---- workers: keep replicas fresh that nobody uses ---- */
+
+/*
+ * A replica without readers and writers of its own falls behind, and then writers of other
+ * replicas work for it when the log is full, from afar, while their own requests wait.  A
+ * worker is a session that does nothing else than this, for which its process sees to it:
+ *
+ *	 for all groups nr_worker_refresh, again and again; between two such rounds
+ *		nr_worker_nap, wait for a short time, nr_worker_rise;
+ *	 if there was nothing to do for a while:
+ *		nr_worker_rest, all groups once more, if there is still nothing wait to be woken, nr_worker_rise
+ *
+ * appoint: NR_BUSY: the session's replica has a worker.  dismiss: before the session is given back;
+ * a session that was not appointed: nothing happens.  Neither blocks.
+ *
+ * refresh: bring the session's replica to the tail as far as nobody need be waited for.
+ * NR_FRESH: there was nothing to do, or no such group.  NR_HELD_UP: a reader is inside or a combiner
+ * at work.  NR_WAS_FAR_BEHIND: refreshed, and look again at once, since a good part of the log was
+ * used up meanwhile.  The caller keeps the group from being destroyed meanwhile; a handle is not needed.
+ *
+ * rest: from now on the next append to any group of several replicas wakes this session by
+ * NrHost.wake, once, or another worker that will.  nap: the same for an append that has used a
+ * good part of a log up since the last such one.  rise: that is over; wakes the next one, if somebody
+ * has woken us.
+ */
+typedef enum NrFreshness
+{
+	NR_FRESH = 0,
+	NR_HELD_UP,
+	NR_REFRESHED,
+	NR_WAS_FAR_BEHIND
+} NrFreshness;
+
+extern NrStatus nr_worker_appoint(NrSession *session);
+extern void nr_worker_dismiss(NrSession *session);
+extern NrFreshness nr_worker_refresh(NrSession *session, const NrDispatch *dispatch, uint32_t g);
+extern void nr_worker_nap(NrSession *session);
+extern void nr_worker_rest(NrSession *session);
+extern void nr_worker_rise(NrSession *session);
+
 /* ---- what is going on ---- */
 
 typedef struct NrPoolInfo
@@ -445,6 +505,7 @@ typedef struct NrGroupInfo
 	uint64_t	pending;		/* operations that await nr_publish */
 	uint64_t	order_seq;		/* last order number drawn */
 	uint64_t	order_horizon;	/* no number below it is yet to be appended */
+	uint32_t	order_oldest;	/* the session whose number keeps it there, or NR_SESSION_NONE */
 	uint64_t	granted;		/* extents granted and released, ever */
 	uint64_t	released;
 } NrGroupInfo;
@@ -459,6 +520,8 @@ typedef struct NrReplicaInfo
 	uint64_t	ops;			/* in these */
 	uint64_t	ops_applied;	/* own and others' */
 	uint64_t	helped;			/* batches applied here by sessions of other replicas */
+	uint64_t	ops_by_worker;	/* of ops_applied: by nr_worker_refresh; */
+	uint64_t	ops_by_strangers;	/* by sessions of other replicas */
 	uint64_t	bytes;			/* appended */
 	uint64_t	ring_used_bytes;	/* of the payload ring */
 	uint64_t	reads_hit;		/* as flushed by nr_handle_flush_counters */
@@ -469,6 +532,7 @@ typedef struct NrReplicaInfo
 	uint64_t	writer_sleeps;
 	uint64_t	response_sleeps;
 	uint64_t	withdrawn;		/* requests cancelled in time */
+	NrCrossings crossings;		/* by its sessions, as flushed by nr_handle_flush_counters */
 	uint32_t	combiner;		/* session that holds the combiner lock, or NR_SESSION_NONE */
 	uint32_t	blocking_reader;	/* session that the combiner waits for, or NR_SESSION_NONE */
 } NrReplicaInfo;
@@ -488,5 +552,33 @@ extern void (*nr_test_point_hook) (const char *name);
 #else
 #define NR_POINT(name) ((void) 0)
 #endif
+
+/*
+ * Memory of another replica: whatever touches it lies between NR_FAR and NR_FAR_END, which may nest.  With
+ * test points, a hook hears of both, so that all else can be taken away from a process
+ * and these be counted.  NR_FAR_MORE: it was found out how long it is.  Memory of the own replica may be
+ * declared as well.
+ */
+typedef enum NrFar
+{
+	NR_FAR_SLOT,
+	NR_FAR_POSITION,
+	NR_FAR_BATCH,
+	NR_FAR_VISIT,
+	NR_FAR_WHOLE,				/* caches that are made and dropped, sessions that end, views: not counted */
+	NR_FAR_MORE_OF_IT,
+	NR_FAR_DONE
+} NrFar;
+
+#ifdef NR_TEST_POINTS
+extern void (*nr_far_hook) (const NrEngine *engine, NrFar what, const void *start, size_t bytes, bool write);
+#define NR_FAR(e, what, start, bytes, write) \
+	do { if (nr_far_hook) nr_far_hook(e, what, start, bytes, write); } while (0)
+#else
+#define NR_FAR(e, what, start, bytes, write) ((void) 0)
+#endif
+#define NR_FAR_MORE(e, start, bytes) NR_FAR(e, NR_FAR_MORE_OF_IT, start, bytes, false)
+#define NR_FAR_REGION(e, r) NR_FAR(e, NR_FAR_WHOLE, (e)->region[r], nr_engine_region_bytes(&(e)->geo), true)
+#define NR_FAR_END(e) NR_FAR(e, NR_FAR_DONE, NULL, 0, false)
 
 #endif							/* NR_ENGINE_H */

@@ -3,6 +3,7 @@
  *		Which batch may use how much memory of the copies; contract in grant.h.
  */
 #include "engine/combine.h"
+#include "engine/crossing.h"
 #include "engine/grant.h"
 
 #define NR_HEADROOM_KEEP	2	/* free extents that a group keeps */
@@ -95,12 +96,14 @@ affordable(const Account *a, uint32_t mapped)
 
 /* One extent for each copy, or one for both; or none. */
 static bool
-alloc_each(NrEngine *e, uint32_t g, const Account *a)
+alloc_each(NrSession *s, uint32_t g, const Account *a)
 {
+	NrEngine   *e = s->engine;
 	uint32_t   *numbers = a->numbers + *a->grants * a->each;
 
 	for (uint32_t i = 0; i < a->each; i++)
 	{
+		s->crossed.pool_updates++;
 		numbers[i] = nr_pool_alloc(e, g, a->group->replicas);
 		if (numbers[i] == NR_NO_EXTENT)
 		{
@@ -120,11 +123,12 @@ numbers_left(const Account *a)
 
 /* One grant more, within the quota. */
 static bool
-grant_one(NrEngine *e, uint32_t g, const Account *a, bool *pool_empty)
+grant_one(NrSession *s, uint32_t g, const Account *a, bool *pool_empty)
 {
+	s->crossed.shared_updates++;
 	if (affordable(a, nr_add32_seq(a->mapped, 1) + 1))	/* edge P1: a count */
 	{
-		if (alloc_each(e, g, a))
+		if (alloc_each(s, g, a))
 		{
 			++*a->grants;
 			nr_add64_rlx(&a->group->granted, 1);
@@ -207,13 +211,11 @@ claim(const Account *a, uint32_t need)
 static void
 grant_missing(NrSession *s, const NrDispatch *dispatch, uint32_t g, const Account *a, uint32_t missing, bool *helped)
 {
-	NrEngine   *e = s->engine;
-
 	while (*a->grants < missing && numbers_left(a))
 	{
 		bool		pool_empty = false;
 
-		if (grant_one(e, g, a, &pool_empty))
+		if (grant_one(s, g, a, &pool_empty))
 			continue;
 		if (*helped || !(pool_empty || nr_group_shares(a->group)))
 			break;
@@ -224,12 +226,13 @@ grant_missing(NrSession *s, const NrDispatch *dispatch, uint32_t g, const Accoun
 		else
 			(void) nr_replay(s, dispatch, g, nr_home(s, g), NR_IMPATIENT, true);
 		nr_help_laggards(s, dispatch, g);
-		if (!grant_one(e, g, a, &pool_empty))
+		if (!grant_one(s, g, a, &pool_empty))
 			break;
 	}
 
 	/* what is not to be had is not claimed, lest the account stay short for ever */
 	*a->claim -= missing - *a->grants;
+	s->crossed.shared_updates++;
 	nr_add64_seq(a->headroom, missing); /* edge P1: a count */
 }
 
@@ -238,6 +241,7 @@ best(NrSession *s, const NrDispatch *dispatch, uint32_t g, const Account *a, uin
 {
 	uint32_t	missing = claim(a, need);
 
+	s->crossed.shared_updates++;
 	if (missing > 0)
 		grant_missing(s, dispatch, g, a, missing, helped);
 	else if (surplus(a->headroom))
@@ -272,13 +276,14 @@ nr_grant_best(NrSession *s, const NrDispatch *dispatch, uint32_t g, NrBatch *bat
 
 /* All or not; if not, the claim stands with what was granted, to be undone. */
 static bool
-all(NrEngine *e, uint32_t g, const Account *a, uint32_t need)
+all(NrSession *s, uint32_t g, const Account *a, uint32_t need)
 {
 	uint32_t	missing = claim(a, need);
 	bool		pool_empty;
 
-	while (*a->grants < missing && numbers_left(a) && grant_one(e, g, a, &pool_empty))
+	while (*a->grants < missing && numbers_left(a) && grant_one(s, g, a, &pool_empty))
 		;
+	s->crossed.shared_updates += 2;
 	nr_add64_seq(a->headroom, *a->grants);	/* edge P1: a count */
 	if (*a->grants < missing)
 		return false;
@@ -288,48 +293,50 @@ all(NrEngine *e, uint32_t g, const Account *a, uint32_t need)
 }
 
 bool
-nr_grant_all(NrEngine *e, uint32_t g, NrBatch *batch, NrNeed need, uint32_t numbers_max)
+nr_grant_all(NrSession *s, uint32_t g, NrBatch *batch, NrNeed need, uint32_t numbers_max)
 {
-	struct NrGroup *group = nr_group(e, g);
+	struct NrGroup *group = nr_group(s->engine, g);
 	Account		a;
 	bool		granted;
 
 	batch->shared_grants = batch->shared_releases = batch->shared_claim = 0;
 	open_copies(group, batch, numbers_max, &a);
-	granted = all(e, g, &a, need.extents);
+	granted = all(s, g, &a, need.extents);
 	if (granted && nr_group_shares(group))
 	{
 		open_shared(group, batch, numbers_max, &a);
-		granted = all(e, g, &a, need.shared);
+		granted = all(s, g, &a, need.shared);
 	}
 	if (!granted)
-		nr_grant_undo(e, g, batch);
+		nr_grant_undo(s, g, batch);
 	return granted;
 }
 
 static void
-undo(NrEngine *e, const Account *a)
+undo(NrSession *s, const Account *a)
 {
+	s->crossed.shared_updates++;
+	s->crossed.pool_updates += *a->grants * a->each;
 	/* first the account, then the extents: nobody may count on what is on its way back */
 	nr_add64_seq(a->headroom,	/* edge P1: a count */
 				 (uint64_t) *a->claim + *a->releases - *a->grants);
 	for (uint32_t i = 0; i < *a->grants * a->each; i++)
-		nr_pool_free(e, a->numbers[i]);
+		nr_pool_free(s->engine, a->numbers[i]);
 	nr_sub32_seq(a->mapped, *a->grants);	/* edge P1: a count */
 	nr_add64_rlx(&a->group->granted, -(uint64_t) *a->grants);
 	*a->claim = *a->grants = *a->releases = 0;
 }
 
 void
-nr_grant_undo(NrEngine *e, uint32_t g, NrBatch *batch)
+nr_grant_undo(NrSession *s, uint32_t g, NrBatch *batch)
 {
-	struct NrGroup *group = nr_group(e, g);
+	struct NrGroup *group = nr_group(s->engine, g);
 	Account		copies;
 	Account		shared;
 
 	/* its numbers lie behind the others' grants: found before these are forgotten */
 	open_shared(group, batch, 0, &shared);
 	open_copies(group, batch, 0, &copies);
-	undo(e, &shared);
-	undo(e, &copies);
+	undo(s, &shared);
+	undo(s, &copies);
 }

@@ -41,11 +41,11 @@ extern void nr_grant_best(NrSession *s, const NrDispatch *dispatch, uint32_t g, 
 						  NrNeed need, uint32_t numbers_max);
 
 /* All of "need" or nothing: false, and nothing has changed. */
-extern bool nr_grant_all(NrEngine *e, uint32_t g, NrBatch *batch, NrNeed need,
+extern bool nr_grant_all(NrSession *s, uint32_t g, NrBatch *batch, NrNeed need,
 						 uint32_t numbers_max);
 
 /* Take back what nr_grant_all did: the batch will not be appended. */
-extern void nr_grant_undo(NrEngine *e, uint32_t g, NrBatch *batch);
+extern void nr_grant_undo(NrSession *s, uint32_t g, NrBatch *batch);
 
 /* A batch with its grants, of a group that shares, takes along all that is free of either kind, besides. */
 extern void nr_grant_release_free(struct NrGroup *group, NrBatch *batch);

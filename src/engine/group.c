@@ -3,6 +3,7 @@
  *		Making, dropping and attaching groups; contracts in engine.h.
  */
 #include "engine/combine.h"
+#include "engine/crossing.h"
 
 #define NR_LOG_EXTENTS_MAX	4096
 
@@ -119,7 +120,9 @@ format_accounts(NrEngine *e, uint32_t g, uint32_t per_copy)
 
 	nr_copy_view(e, g, 0, 0, &copy);
 	nr_store32_rlx(&group->mapped, per_copy);
+	NR_FAR_REGION(e, 0);
 	nr_store64_rlx(&group->headroom, copy.table->free_count);
+	NR_FAR_END(e);
 	nr_store32_rlx(&group->shared_mapped, nr_group_shares(group) ? 1 : 0);
 	nr_store64_rlx(&group->shared_headroom, 0);
 	group->loading = group->copies == 2 && group->replicas == 1;
@@ -142,10 +145,11 @@ format_replica(NrEngine *e, uint32_t g, uint32_t r)
 {
 	struct NrReplica *rep = nr_replica(e, g, r);
 	NrAtomic64 *counter[] = {
-		&rep->applied[0], &rep->applied[1], &rep->flips, &rep->ring_head, &rep->ring_tail, &rep->batches, &rep->requests, &rep->ops,
-		&rep->ops_applied, &rep->helped, &rep->bytes, &rep->writer_waits, &rep->writer_sleeps,
+		&rep->applied[0], &rep->applied[1], &rep->ahead, &rep->flips, &rep->ring_head, &rep->ring_tail, &rep->batches, &rep->requests, &rep->ops,
+		&rep->ops_applied, &rep->helped, &rep->ops_by_worker, &rep->ops_by_strangers, &rep->bytes, &rep->writer_waits, &rep->writer_sleeps,
 		&rep->full, &rep->hits, &rep->misses, &rep->reader_waits, &rep->reader_sleeps,
-		&rep->response_sleeps, &rep->withdrawn
+		&rep->response_sleeps, &rep->withdrawn, &rep->shared_updates, &rep->pool_updates, &rep->far_slots,
+		&rep->far_positions, &rep->far_batches, &rep->far_bytes, &rep->far_visits
 	};
 
 	for (size_t i = 0; i < sizeof(counter) / sizeof(counter[0]); i++)
@@ -239,9 +243,11 @@ nr_group_create(NrEngine *e, uint32_t g, const NrGroupConfig *config, const NrDi
 	nr_log_init(e, group, extents + log_at);
 	for (uint32_t r = 0; r < planned.replicas; r++)
 	{
+		NR_FAR_REGION(e, r);
 		format_replica(e, g, r);
 		for (uint32_t c = 0; c < planned.copies; c++)
 			format_copy(e, g, r, c, dispatch, extents + c * per_copy + 1, init_extents);
+		NR_FAR_END(e);
 	}
 	format_accounts(e, g, per_copy);
 	nr_store32_rel(&group->exists, 1);	/* edge G1 */
@@ -256,9 +262,11 @@ drop_copies(NrEngine *e, uint32_t g, const NrDispatch *dispatch)
 
 	for (uint32_t r = 0; r < group->replicas; r++)
 	{
-		uint32_t	current = nr_load32_rlx(&nr_replica(e, g, r)->current) & 1;	/* nobody is attached */
+		uint32_t	current;
 		NrCopy		copy;
 
+		NR_FAR_REGION(e, r);
+		current = nr_load32_rlx(&nr_replica(e, g, r)->current) & 1; /* nobody is attached */
 		if (group->copies == 2 && dispatch->drop_first != NULL)
 		{
 			nr_copy_view(e, g, r, 1 - current, &copy);
@@ -269,6 +277,7 @@ drop_copies(NrEngine *e, uint32_t g, const NrDispatch *dispatch)
 			nr_copy_view(e, g, r, current, &copy);
 			dispatch->drop_second(&copy);
 		}
+		NR_FAR_END(e);
 	}
 }
 
@@ -312,8 +321,10 @@ nr_group_clear(NrHandle *h)
 	uint32_t	kept[NR_LOG_EXTENTS_MAX];
 
 	drop_copies(e, h->g, h->dispatch);
+	nr_crossings_of(h->session, h->g);
 	for (uint32_t r = 0; r < group->replicas; r++)
 	{
+		nr_visit(h->session, h->g, r);
 		for (uint32_t c = 0; c < group->copies; c++)
 		{
 			NrCopy		copy;
@@ -324,6 +335,7 @@ nr_group_clear(NrHandle *h)
 			unmap_all(e, copy.table, kept, n);
 			format_copy(e, h->g, r, c, h->dispatch, kept, n);
 		}
+		nr_visit_end(h->session);
 	}
 	nr_add64_rlx(&group->released, nr_load32_rlx(&group->mapped) - (1 + n) +
 				 (nr_group_shares(group) ? nr_load32_rlx(&group->shared_mapped) - 1 : 0));

@@ -5,6 +5,7 @@
  * Numbers are read one by one while others work: each is right, together they
  * may be a moment apart.
  */
+#include "engine/crossing.h"
 #include "engine/log.h"
 #include "engine/order.h"
 
@@ -27,8 +28,12 @@ static bool
 group_retired(NrEngine *e, uint32_t g)
 {
 	const struct NrReplica *rep = nr_replica(e, g, 0);
+	bool		retired;
 
-	return nr_load32_rlx(&rep->writer) == NR_RETIRED || (nr_load32_rlx(&rep->current) & NR_RETIRED) != 0;
+	NR_FAR_REGION(e, 0);
+	retired = nr_load32_rlx(&rep->writer) == NR_RETIRED || (nr_load32_rlx(&rep->current) & NR_RETIRED) != 0;
+	NR_FAR_END(e);
+	return retired;
 }
 
 void
@@ -79,6 +84,7 @@ nr_group_info(NrEngine *e, uint32_t g, NrGroupInfo *info)
 	info->head = UINT64_MAX;
 	for (uint32_t r = 0; r < group->replicas; r++)
 	{
+		NR_FAR_REGION(e, r);
 		for (uint32_t c = 0; c < group->copies; c++)
 		{
 			uint64_t	applied = nr_load64_rlx(&nr_replica(e, g, r)->applied[c]);
@@ -87,6 +93,7 @@ nr_group_info(NrEngine *e, uint32_t g, NrGroupInfo *info)
 				info->head = applied;
 		}
 		info->no_log_space += nr_load64_rlx(&nr_replica(e, g, r)->full);
+		NR_FAR_END(e);
 	}
 	info->completed = nr_load64_rlx(&group->completed);
 	info->tail = nr_load64_rlx(&group->tail);
@@ -94,11 +101,24 @@ nr_group_info(NrEngine *e, uint32_t g, NrGroupInfo *info)
 	info->pending = nr_load64_rlx(&group->pending);
 	info->order_seq = nr_load64_rlx(&group->order_seq);
 	info->order_horizon = nr_order_horizon(e, g, NR_SESSION_NONE);
+	info->order_oldest = nr_order_oldest(e, g);
 	info->log_slots = group->log_slots;
 	info->log_bytes = (group->log_extents << e->geo.extent_shift) - group->log_head_bytes;
 	info->log_space_waits = nr_load64_rlx(&group->log_space_waits);
 	info->granted = nr_load64_rlx(&group->granted);
 	info->released = nr_load64_rlx(&group->released);
+}
+
+static void
+crossings(const struct NrReplica *rep, NrCrossings *c)
+{
+	c->shared_updates = nr_load64_rlx(&rep->shared_updates);
+	c->pool_updates = nr_load64_rlx(&rep->pool_updates);
+	c->slots = nr_load64_rlx(&rep->far_slots);
+	c->positions = nr_load64_rlx(&rep->far_positions);
+	c->batches = nr_load64_rlx(&rep->far_batches);
+	c->bytes = nr_load64_rlx(&rep->far_bytes);
+	c->visits = nr_load64_rlx(&rep->far_visits);
 }
 
 void
@@ -111,6 +131,7 @@ nr_replica_info(NrEngine *e, uint32_t g, uint32_t r, NrReplicaInfo *info)
 	info->combiner = info->blocking_reader = NR_SESSION_NONE;
 	if (!nr_group_exists(e, g))
 		return;
+	NR_FAR_REGION(e, r);
 	current = nr_load32_rlx(&rep->current) & 1;
 	info->applied = nr_load64_rlx(&rep->applied[current]);
 	info->applied_idle = nr_load64_rlx(&rep->applied[nr_group(e, g)->copies - 1 - current]);
@@ -120,6 +141,8 @@ nr_replica_info(NrEngine *e, uint32_t g, uint32_t r, NrReplicaInfo *info)
 	info->ops = nr_load64_rlx(&rep->ops);
 	info->ops_applied = nr_load64_rlx(&rep->ops_applied);
 	info->helped = nr_load64_rlx(&rep->helped);
+	info->ops_by_worker = nr_load64_rlx(&rep->ops_by_worker);
+	info->ops_by_strangers = nr_load64_rlx(&rep->ops_by_strangers);
 	info->bytes = nr_load64_rlx(&rep->bytes);
 	info->ring_used_bytes = distance(nr_load64_rlx(&rep->ring_tail), nr_load64_rlx(&rep->ring_head));
 	info->reads_hit = nr_load64_rlx(&rep->hits);
@@ -135,6 +158,8 @@ nr_replica_info(NrEngine *e, uint32_t g, uint32_t r, NrReplicaInfo *info)
 	if (info->blocking_reader != NR_SESSION_NONE &&
 		nr_inside_group(nr_load64_rlx(&nr_reader_line(e, r, info->blocking_reader)->inside)) != g + 1)
 		info->blocking_reader = NR_SESSION_NONE;	/* it has left since */
+	crossings(rep, &info->crossings);
+	NR_FAR_END(e);
 }
 
 void
@@ -145,4 +170,6 @@ nr_handle_flush_counters(NrHandle *h)
 	if (h->misses != 0)
 		nr_add64_rlx(&h->replica->misses, h->misses);
 	h->hits = h->misses = 0;
+	if (h->session->crossed_group == h->g)
+		nr_crossings_flush(h->session);
 }

@@ -27,12 +27,14 @@
  *	 F1  a reader marks its line, then looks which copy is current -> a writer flips, then looks at the lines
  *	 F2  a copy has been brought up to date -> a reader enters it after the flip
  *	 F3  a reader leaves the older copy -> a writer changes that copy
+ *	 F4  a commit has brought the older copy up to date -> a reader enters it before the flip
  *	 M1  an extent for prepared writes is opened -> others take room in it
  *	 O1  who commits notes a lower bound, then draws an order number -> who appends reads the counter, then looks at the bounds
  *	 O2  a batch with an order number is appended -> its bound is withdrawn, and others' horizons pass it
+ *	 W1  a worker says that it rests, then looks at the tails -> who appends looks whether one rests
  *	 Z1  a waiter sets its bit, then looks at what it waits for -> somebody changes that, then looks at the bits
  *
- * R1, F1, Q3, O1 and Z1 are store-then-load on both sides (Dekker): each site uses a
+ * R1, F1, Q3, O1, W1 and Z1 are store-then-load on both sides (Dekker): each site uses a
  * sequentially consistent operation, so at least one of the two sees the other.
  */
 #ifndef NR_LAYOUT_H
@@ -53,6 +55,9 @@ typedef struct NrControl
 	uint32_t	stride;			/* NrEngine.stride of whoever formatted it, which all must have */
 	NR_ALIGNED	NrAtomic64 pool_head;	/* free extents: tag << 32 | number + 1; P1 */
 	NrAtomic32	pool_free;		/* how many; a statistic */
+	NR_ALIGNED	NrAtomic64 resting; /* a bit for each replica whose worker wants to be woken; W1 */
+	NR_ALIGNED	NrAtomic64 napping; /* the same, but not for a single write; W1 */
+	NrAtomic32	worker[NR_REPLICAS_MAX];	/* session + 1; 0: it has none; W1 */
 } NrControl;
 
 /* A session slot; written by its owner, read by anybody who looks. */
@@ -69,6 +74,7 @@ typedef struct NrSessionShared
 	NrAtomic32	waiting_on;		/* session, or NR_SESSION_NONE */
 	NrAtomic32	entries;		/* of its last owner: the next one goes on counting; S1 */
 	NrAtomic64	moves;			/* from one replica to another */
+	NrAtomic32	worker;			/* 0 or 1 */
 } NrSessionShared;
 
 _Static_assert(sizeof(NrSessionShared) == NR_CACHE_LINE, "one line a session");
@@ -189,6 +195,7 @@ struct NrReplica
 	NrAtomic32	starved;		/* readers that lost too often and must be let in */
 	NrAtomic32	current;		/* with two copies: the one that readers enter; F1, F2 */
 	NrAtomic64	applied[2];		/* batches in each copy; A1, L2 */
+	NrAtomic64	ahead;			/* two copies: batches in the older one, to which readers are about to be sent; F4 */
 
 	NR_ALIGNED	NrAtomic32 combiner;	/* session + 1; 0 = free; K1, Q3 */
 	NrAtomic32	blocking_reader;	/* session + 1 */
@@ -203,10 +210,12 @@ struct NrReplica
 	NrAtomic64	ops;
 	NrAtomic64	ops_applied;
 	NrAtomic64	helped;
+	NrAtomic64	ops_by_worker;	/* of those applied */
+	NrAtomic64	ops_by_strangers;
 	NrAtomic64	bytes;
 	NrAtomic64	writer_waits;
 	NrAtomic64	writer_sleeps;
-	NrAtomic64	full;			/* times the log had no room */
+	NrAtomic64	full;			/* times the log had no room; by anybody */
 	NrAtomic64	flips;
 	NR_ALIGNED	NrAtomic64 hits;
 	NrAtomic64	misses;
@@ -214,6 +223,15 @@ struct NrReplica
 	NrAtomic64	reader_sleeps;
 	NrAtomic64	response_sleeps;
 	NrAtomic64	withdrawn;
+
+	/* crossing.h; by anybody */
+	NR_ALIGNED	NrAtomic64 shared_updates;
+	NrAtomic64	pool_updates;
+	NrAtomic64	far_slots;
+	NrAtomic64	far_positions;
+	NrAtomic64	far_batches;
+	NrAtomic64	far_bytes;
+	NrAtomic64	far_visits;
 
 	/*
 	 * Four bitmaps over sessions follow, each from a new line: pending, readers,

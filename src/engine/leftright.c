@@ -64,3 +64,29 @@ nr_lr_flip(NrSession *s, uint32_t g, uint32_t r)
 	}
 	nr_bump64(&rep->flips, 1);
 }
+
+/*
+ * The idle copy becomes what the current one is: that was loaded before the
+ * first publish, without the log.  Extents were granted to both, so the same
+ * logical numbers are mapped; where a number is not, both words are 0, and where
+ * it is, at most one of them is.
+ */
+void
+nr_lr_sync(const NrDispatch *dispatch, NrCopy *to, const NrCopy *from)
+{
+	const NrExtentTable *t = from->table;
+	uint32_t	capacity = t->capacity;
+	size_t		root_at = nr_extent_table_bytes(to->table->capacity);
+
+	to->table->unused_head = t->unused_head;
+	to->table->free_head = t->free_head;
+	to->table->free_count = t->free_count;
+	to->table->mapped_count = t->mapped_count;
+	memcpy(to->table->words + capacity, t->words + capacity, sizeof(uint32_t) * capacity);
+	memcpy((char *) to->table + root_at, (const char *) t + root_at, nr_extent_bytes(to) - root_at);
+	for (uint32_t x = 1; x < capacity; x++)
+		if (to->map[x] != 0 || from->map[x] != 0)
+			memcpy(nr_extent_ptr(to, x), nr_extent_ptr(from, x), nr_extent_bytes(to));
+	if (dispatch->sync_with != NULL)
+		dispatch->sync_with(to, from);
+}

@@ -35,4 +35,7 @@ extern bool nr_lr_drain(NrSession *s, uint32_t g, uint32_t r, NrPatience patienc
 /* Send readers to the other copy, and note who is inside. */
 extern void nr_lr_flip(NrSession *s, uint32_t g, uint32_t r);
 
+/* Make an idle copy, to which the same extents were granted, what another one is. */
+extern void nr_lr_sync(const NrDispatch *dispatch, NrCopy *to, const NrCopy *from);
+
 #endif							/* NR_LEFTRIGHT_H */

@@ -2,7 +2,9 @@
  * log.c
  *		The operation log; contract in log.h.
  */
+#include "engine/crossing.h"
 #include "engine/log.h"
+#include "engine/worker.h"
 
 #define slot_tag(word)			((uint32_t) ((word) >> 32))
 #define slot_replica(word)		((uint32_t) ((word) >> 24) & 0x7f)
@@ -10,21 +12,16 @@
 #define slot_line(word)			((uint32_t) (word) & (NR_RING_LINES_MAX - 1))
 
 static inline NrAtomic64 *
-log_head(NrEngine *e, const struct NrGroup *group)
-{
-	return (NrAtomic64 *) nr_physical(e, group->log_replica, group->log_first);
-}
-
-static inline NrAtomic64 *
 log_slot(NrEngine *e, const struct NrGroup *group, uint64_t seq)
 {
-	return log_head(e, group) + (seq & (group->log_slots - 1));
+	return (NrAtomic64 *) nr_physical(e, group->log_replica, group->log_first) + (seq & (group->log_slots - 1));
 }
 
+/* Each replica has its own, behind the place for the slots, which one of them uses. */
 static inline uint32_t *
-log_extent_list(NrEngine *e, const struct NrGroup *group)
+log_extent_list(NrEngine *e, const struct NrGroup *group, uint32_t r)
 {
-	return (uint32_t *) (log_head(e, group) + group->log_slots);
+	return (uint32_t *) ((NrAtomic64 *) nr_physical(e, r, group->log_first) + group->log_slots);
 }
 
 static inline uint32_t
@@ -42,9 +39,16 @@ nr_log_head_bytes(uint32_t slots, uint32_t extents)
 void
 nr_log_init(NrEngine *e, struct NrGroup *group, const uint32_t *extents)
 {
+	NR_FAR_REGION(e, group->log_replica);
 	for (uint32_t i = 0; i < group->log_slots; i++)
 		nr_store64_rlx(log_slot(e, group, i), 0);
-	memcpy(log_extent_list(e, group), extents, sizeof(uint32_t) * group->log_extents);
+	NR_FAR_END(e);
+	for (uint32_t r = 0; r < group->replicas; r++)
+	{
+		NR_FAR_REGION(e, r);
+		memcpy(log_extent_list(e, group, r), extents, sizeof(uint32_t) * group->log_extents);
+		NR_FAR_END(e);
+	}
 	nr_store64_rlx(&group->tail, 0);
 	nr_store64_rlx(&group->claimed, 0);
 	nr_store64_rlx(&group->completed, 0);
@@ -52,39 +56,48 @@ nr_log_init(NrEngine *e, struct NrGroup *group, const uint32_t *extents)
 }
 
 uint64_t
-nr_log_head(NrEngine *e, uint32_t g)
+nr_log_head(NrSession *s, uint32_t g)
 {
+	NrEngine   *e = s->engine;
 	struct NrGroup *group = nr_group(e, g);
 	uint64_t	old = nr_load64_acq(&group->head);	/* edge L2 */
 	uint64_t	min = UINT64_MAX;
 
+	s->crossed.positions++;
 	for (uint32_t r = 0; r < group->replicas; r++)
 	{
+		struct NrReplica *rep = nr_replica(e, g, r);
+
+		NR_FAR(e, NR_FAR_POSITION, rep, NR_CACHE_LINE, false);
 		for (uint32_t c = 0; c < group->copies; c++)
 		{
-			uint64_t	applied = nr_load64_seq(&nr_replica(e, g, r)->applied[c]);	/* edge L2, edge Z1 */
+			uint64_t	applied = nr_load64_seq(&rep->applied[c]);	/* edge L2, edge Z1 */
 
 			if (applied < min)
 				min = applied;
 		}
+		NR_FAR_END(e);
 	}
 	/* Another may have seen a later minimum: head never goes back (fault W8). */
 	while (old < min)
+	{
+		s->crossed.shared_updates++;
 		if (nr_cas64_seq(&group->head, &old, min))	/* edge L2 */
 			return min;
+	}
 	return old;
 }
 
 bool
-nr_log_claim(NrEngine *e, uint32_t g)
+nr_log_claim(NrSession *s, uint32_t g)
 {
-	struct NrGroup *group = nr_group(e, g);
+	struct NrGroup *group = nr_group(s->engine, g);
 	uint64_t	claimed = nr_load64_acq(&group->claimed);	/* edge L2 */
 
 	for (;;)
 	{
 		if (claimed - nr_load64_acq(&group->head) >= group->log_slots &&	/* edge L2 */
-			claimed - nr_log_head(e, g) >= group->log_slots)
+			claimed - nr_log_head(s, g) >= group->log_slots)
 		{
 			/* loaded after head, so not from before the claims that head rests on */
 			uint64_t	again = nr_load64_acq(&group->claimed); /* edge L2 */
@@ -94,31 +107,38 @@ nr_log_claim(NrEngine *e, uint32_t g)
 			claimed = again;
 			continue;
 		}
+		s->crossed.shared_updates++;
 		if (nr_cas64_seq(&group->claimed, &claimed, claimed + 1))	/* edge L2: after the room was seen */
 			return true;
 	}
 }
 
 void
-nr_log_unclaim(NrEngine *e, uint32_t g)
+nr_log_unclaim(NrSession *s, uint32_t g)
 {
-	nr_sub64_seq(&nr_group(e, g)->claimed, 1);	/* edge L2: gives room back, publishes nothing */
+	s->crossed.shared_updates++;
+	nr_sub64_seq(&nr_group(s->engine, g)->claimed, 1);	/* edge L2: gives room back, publishes nothing */
 }
 
 /* Append what lies at "place", the lower half of a slot's word. */
 static uint64_t
-append(NrEngine *e, uint32_t g, uint64_t place)
+append(NrSession *s, uint32_t g, uint64_t place)
 {
+	NrEngine   *e = s->engine;
 	struct NrGroup *group = nr_group(e, g);
 	uint64_t	seq = nr_load64_acq(&group->tail);	/* edge L1 */
 
 	for (;;)
 	{
 		NrAtomic64 *slot = log_slot(e, group, seq);
-		uint64_t	word = nr_load64_acq(slot); /* edge L1 */
+		uint64_t	word;
 		uint32_t	tag = lap_tag(group, seq);
 		uint64_t	next = seq;
 		bool		mine = false;
+
+		s->crossed.slots++;
+		NR_FAR(e, NR_FAR_SLOT, slot, sizeof(*slot), true);
+		word = nr_load64_acq(slot); /* edge L1 */
 
 		/*
 		 * Our claim says that slot "tail" is free: tail < claimed <= head +
@@ -126,34 +146,42 @@ append(NrEngine *e, uint32_t g, uint64_t place)
 		 */
 		if (slot_tag(word) == tag - 1)
 			mine = nr_cas64_seq(slot, &word, (uint64_t) tag << 32 | place); /* edge L1 */
+		NR_FAR_END(e);
 
 		/* Whoever filled it, the tail may need a push past it. */
 		if (mine || slot_tag(word) == tag)
+		{
+			s->crossed.shared_updates++;
 			nr_cas64_seq(&group->tail, &next, seq + 1); /* edge L1 */
+		}
 		if (mine)
-			return seq;
+			break;
 		seq = nr_load64_acq(&group->tail);	/* edge L1 */
 	}
+	if (group->replicas > 1)
+		nr_workers_notice(e, seq, group->log_slots);
+	return seq;
 }
 
 uint64_t
-nr_log_append(NrEngine *e, uint32_t g, uint32_t r, uint64_t pos)
+nr_log_append(NrSession *s, uint32_t g, uint32_t r, uint64_t pos)
 {
-	uint64_t	ring = (uint64_t) nr_group(e, g)->log_extents << e->geo.extent_shift;
+	uint64_t	ring = (uint64_t) nr_group(s->engine, g)->log_extents << s->engine->geo.extent_shift;
 
-	return append(e, g, (uint64_t) r << 24 | (pos % ring) / NR_CACHE_LINE);
+	return append(s, g, (uint64_t) r << 24 | (pos % ring) / NR_CACHE_LINE);
 }
 
 uint64_t
-nr_log_append_record(NrEngine *e, uint32_t g, uint32_t r, uint32_t extent, uint32_t chunk)
+nr_log_append_record(NrSession *s, uint32_t g, uint32_t r, uint32_t extent, uint32_t chunk)
 {
-	return append(e, g, (uint64_t) 1 << 31 | (uint64_t) r << 24 |
+	return append(s, g, (uint64_t) 1 << 31 | (uint64_t) r << 24 |
 				  (uint64_t) extent * NR_RECORD_CHUNKS | chunk);
 }
 
 uint64_t
-nr_log_tail(NrEngine *e, uint32_t g)
+nr_log_tail(NrSession *s, uint32_t g)
 {
+	NrEngine   *e = s->engine;
 	struct NrGroup *group = nr_group(e, g);
 	uint64_t	tail = nr_load64_acq(&group->tail); /* edge L1 */
 
@@ -163,11 +191,17 @@ nr_log_tail(NrEngine *e, uint32_t g)
 	 */
 	for (;;)
 	{
-		uint64_t	word = nr_load64_acq(log_slot(e, group, tail)); /* edge L1 */
+		NrAtomic64 *slot = log_slot(e, group, tail);
+		uint64_t	word;
 		uint64_t	again;
 
+		s->crossed.slots++;
+		NR_FAR(e, NR_FAR_SLOT, slot, sizeof(*slot), false);
+		word = nr_load64_acq(slot); /* edge L1 */
+		NR_FAR_END(e);
 		if (slot_tag(word) == lap_tag(group, tail))
 		{
+			s->crossed.shared_updates++;
 			if (nr_cas64_seq(&group->tail, &tail, tail + 1))	/* edge L1 */
 				tail++;
 			continue;
@@ -180,17 +214,24 @@ nr_log_tail(NrEngine *e, uint32_t g)
 }
 
 NrBatch *
-nr_log_batch(NrEngine *e, uint32_t g, uint64_t seq)
+nr_log_batch(NrSession *s, uint32_t g, uint32_t home, uint64_t seq)
 {
+	NrEngine   *e = s->engine;
 	struct NrGroup *group = nr_group(e, g);
-	uint64_t	word = nr_load64_acq(log_slot(e, group, seq));	/* edge L1 */
-	uint64_t	pos = (uint64_t) slot_line(word) * NR_CACHE_LINE;
+	NrAtomic64 *slot = log_slot(e, group, seq);
+	uint64_t	word;
+	uint64_t	pos;
 	uint32_t	extent;
 
+	s->crossed.slots++;
+	NR_FAR(e, NR_FAR_SLOT, slot, sizeof(*slot), false);
+	word = nr_load64_acq(slot); /* edge L1 */
+	NR_FAR_END(e);
+	pos = (uint64_t) slot_line(word) * NR_CACHE_LINE;
 	if (slot_is_record(word))
 		return nr_record_ptr(e, slot_replica(word), slot_line(word) / NR_RECORD_CHUNKS,
 							 slot_line(word) % NR_RECORD_CHUNKS);
-	extent = log_extent_list(e, group)[pos >> e->geo.extent_shift];
+	extent = log_extent_list(e, group, home)[pos >> e->geo.extent_shift];
 
 	return (NrBatch *) (nr_physical(e, slot_replica(word), extent) +
 						(pos & (((uint64_t) 1 << e->geo.extent_shift) - 1)));
@@ -244,7 +285,7 @@ static NrBatch *
 ring_ptr(const Ring *ring, uint64_t pos)
 {
 	uint64_t	at = pos % ring->bytes;
-	uint32_t	extent = log_extent_list(ring->e, ring->group)[at / ring->extent_bytes];
+	uint32_t	extent = log_extent_list(ring->e, ring->group, ring->r)[at / ring->extent_bytes];
 
 	return (NrBatch *) (nr_physical(ring->e, ring->r, extent) + at % ring->extent_bytes);
 }
@@ -289,9 +330,9 @@ ring_try(const Ring *ring, size_t bytes, uint64_t *pos)
 }
 
 NrBatch *
-nr_ring_reserve(NrEngine *e, uint32_t g, uint32_t r, size_t bytes, uint64_t *pos)
+nr_ring_reserve(NrSession *s, uint32_t g, uint32_t r, size_t bytes, uint64_t *pos)
 {
-	Ring		ring = ring_of(e, g, r);
+	Ring		ring = ring_of(s->engine, g, r);
 	NrBatch    *batch;
 
 	bytes = NR_LINE_UP(bytes);
@@ -299,7 +340,7 @@ nr_ring_reserve(NrEngine *e, uint32_t g, uint32_t r, size_t bytes, uint64_t *pos
 	batch = ring_try(&ring, bytes, pos);
 	if (batch == NULL)
 	{
-		ring_reclaim(&ring, nr_log_head(e, g));
+		ring_reclaim(&ring, nr_log_head(s, g));
 		batch = ring_try(&ring, bytes, pos);
 	}
 	if (batch == NULL && ring_head(&ring) == ring_tail(&ring))

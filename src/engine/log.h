@@ -49,37 +49,37 @@ nr_record_ptr(const NrEngine *e, uint32_t r, uint32_t extent, uint32_t chunk)
 						((size_t) chunk << e->geo.extent_shift) / NR_RECORD_CHUNKS);
 }
 
-/* Format the log of a new group; slots and list of extents in the log's first extent on node 0. */
+/* Format the log of a new group: slots in the log's first extent of one replica, the list of extents in that of each. */
 extern void nr_log_init(NrEngine *e, struct NrGroup *group, const uint32_t *extents);
 
 /* Bytes before the ring in the first extent. */
 extern size_t nr_log_head_bytes(uint32_t slots, uint32_t extents);
 
 /* Claim room for one batch; false: the log is full.  Unclaim gives it back. */
-extern bool nr_log_claim(NrEngine *e, uint32_t g);
-extern void nr_log_unclaim(NrEngine *e, uint32_t g);
+extern bool nr_log_claim(NrSession *s, uint32_t g);
+extern void nr_log_unclaim(NrSession *s, uint32_t g);
 
 /* Append a batch at ring position pos; consumes one claim; returns its sequence number. */
-extern uint64_t nr_log_append(NrEngine *e, uint32_t g, uint32_t r, uint64_t pos);
+extern uint64_t nr_log_append(NrSession *s, uint32_t g, uint32_t r, uint64_t pos);
 
 /* The same for a record of replica r's node. */
-extern uint64_t nr_log_append_record(NrEngine *e, uint32_t g, uint32_t r, uint32_t extent, uint32_t chunk);
+extern uint64_t nr_log_append_record(NrSession *s, uint32_t g, uint32_t r, uint32_t extent, uint32_t chunk);
 
 /* Batches appended, so far. */
-extern uint64_t nr_log_tail(NrEngine *e, uint32_t g);
+extern uint64_t nr_log_tail(NrSession *s, uint32_t g);
 
-/* Batch seq < tail that this replica has not applied yet. */
-extern NrBatch *nr_log_batch(NrEngine *e, uint32_t g, uint64_t seq);
+/* Batch seq < tail that this replica has not applied yet; "home": nr_home. */
+extern NrBatch *nr_log_batch(NrSession *s, uint32_t g, uint32_t home, uint64_t seq);
 
 /* Recompute and return the lower bound of all positions; it only grows. */
-extern uint64_t nr_log_head(NrEngine *e, uint32_t g);
+extern uint64_t nr_log_head(NrSession *s, uint32_t g);
 
 /*
  * Contiguous room for a batch of "bytes" in replica r's ring, under its
  * combiner lock: its address and position, or NULL when there is no room now.
  * Nothing is taken until nr_ring_commit(pos, bytes).
  */
-extern NrBatch *nr_ring_reserve(NrEngine *e, uint32_t g, uint32_t r, size_t bytes, uint64_t *pos);
+extern NrBatch *nr_ring_reserve(NrSession *s, uint32_t g, uint32_t r, size_t bytes, uint64_t *pos);
 extern void nr_ring_commit(NrEngine *e, uint32_t g, uint32_t r, uint64_t pos, size_t bytes);
 
 /* Largest batch that a ring of this geometry can ever hold. */

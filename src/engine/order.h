@@ -32,4 +32,7 @@ extern void nr_order_done(NrSession *s, uint32_t g);
 /* The horizon; "except" (a session, or NR_SESSION_NONE) is the caller, who is about to append. */
 extern uint64_t nr_order_horizon(NrEngine *e, uint32_t g, uint32_t except);
 
+/* Who holds the horizon back: the session with the lowest bound; NR_SESSION_NONE: no number is in flight. */
+extern uint32_t nr_order_oldest(NrEngine *e, uint32_t g);
+
 #endif							/* NR_ORDER_H */

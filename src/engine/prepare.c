@@ -14,6 +14,7 @@
  * whoever opened it.  Those of chunks that nobody has taken yet belong to the word
  * in which the group notes the open extent, and to who takes it from there.
  */
+#include "engine/crossing.h"
 #include "engine/grant.h"
 #include "engine/leftright.h"
 #include "engine/order.h"
@@ -34,6 +35,7 @@
 static void
 unref_chunks(NrHandle *h, uint32_t extent, uint32_t chunks)
 {
+	h->session->crossed.pool_updates += chunks > 0;
 	nr_pool_unref_many(h->session->engine, extent, chunks * h->group->replicas * h->group->copies);
 }
 
@@ -48,7 +50,10 @@ records_close(NrHandle *h)
 	if (!records_none(word) &&
 		nr_pool_refs(h->session->engine, records_extent(word)) == chunks * group->replicas * group->copies &&
 		nr_cas64_seq(&group->records, &word, ((word >> 32) + 1) << 32)) /* edge M1 */
+	{
+		h->session->crossed.shared_updates++;
 		unref_chunks(h, records_extent(word), chunks);
+	}
 }
 
 /* Room for a record of so many bytes, with a reference for each copy. */
@@ -69,6 +74,7 @@ record_alloc(NrHandle *h, size_t bytes, NrPrepared *p)
 		uint32_t	extent;
 
 		NR_POINT("record_room");
+		h->session->crossed.shared_updates++;
 		if (!records_none(word) && chunk + chunks <= NR_RECORD_CHUNKS)
 		{
 			extent = records_extent(word);
@@ -78,6 +84,7 @@ record_alloc(NrHandle *h, size_t bytes, NrPrepared *p)
 		else
 		{
 			/* a new one; what is left of the old one nobody will take */
+			h->session->crossed.pool_updates++;
 			extent = nr_pool_alloc(e, h->g, NR_RECORD_CHUNKS * group->replicas * group->copies);
 			if (extent == NR_NO_EXTENT)
 				return false;
@@ -108,11 +115,19 @@ record_free(NrHandle *h, NrPrepared *p)
 
 /* ---- two copies: everything that COMMIT would have to wait for ---- */
 
+static void
+let_combine(NrSession *s, uint32_t g, uint32_t r)
+{
+	nr_visit(s, g, r);
+	nr_combiner_unlock(s, g, r);
+	nr_visit_end(s);
+}
+
 void
 nr_disown_idle_copies(NrHandle *h)
 {
 	for (uint32_t r = h->group->replicas; r > 0; r--)
-		nr_combiner_unlock(h->session, h->g, r - 1);
+		let_combine(h->session, h->g, r - 1);
 }
 
 /* With all combiner locks: both copies at the tail, nobody in the idle one.  False: patience ended. */
@@ -123,7 +138,11 @@ catch_up_idle_copies(NrHandle *h, NrPatience patience)
 	bool		done = true;
 
 	for (uint32_t r = 0; done && r < h->group->replicas; r++)
+	{
+		nr_visit(s, h->g, r);
 		done = nr_replay(s, h->dispatch, h->g, r, patience, true) && nr_lr_drain(s, h->g, r, patience);
+		nr_visit_end(s);
+	}
 	return done;
 }
 
@@ -134,20 +153,27 @@ nr_own_idle_copies(NrHandle *h, uint32_t flags, bool cancellable)
 	bool		wait = !(flags & NR_PREPARE_TRY);
 	NrPatience	patience = !wait ? NR_IMPATIENT : cancellable ? NR_CANCELLABLE : NR_PATIENT;
 	uint32_t	locked = 0;
-	bool		owned;
+	bool		owned = true;
 
-	while (locked < h->group->replicas &&
-		   (wait ? nr_combiner_lock(s, h->g, locked, cancellable, false) == NR_LOCKED :
-			nr_combiner_try(s, h->g, locked)))
-		locked++;
-	owned = locked == h->group->replicas;
+	while (owned && locked < h->group->replicas)
+	{
+		nr_visit(s, h->g, locked);
+		owned = wait ? nr_combiner_lock(s, h->g, locked, cancellable, false) == NR_LOCKED :
+			nr_combiner_try(s, h->g, locked);
+		nr_visit_end(s);
+		locked += owned;
+	}
 	/* first what readers see: none of them may need a lock that we hold while we wait for another replica's */
 	for (uint32_t r = 0; owned && r < h->group->replicas; r++)
+	{
+		nr_visit(s, h->g, r);
 		owned = nr_replay(s, h->dispatch, h->g, r, patience, false);
+		nr_visit_end(s);
+	}
 	if (owned && catch_up_idle_copies(h, patience))
 		return NR_OK;
 	while (locked > 0)
-		nr_combiner_unlock(s, h->g, --locked);
+		let_combine(s, h->g, --locked);
 	return wait ? NR_CANCELLED : NR_BUSY;
 }
 
@@ -159,13 +185,14 @@ claim_slot(NrHandle *h, uint32_t flags, bool cancellable)
 {
 	NrSession  *s = h->session;
 
-	while (!nr_log_claim(s->engine, h->g))
+	while (!nr_log_claim(s, h->g))
 	{
-		NrFull		full = {.head = nr_log_head(s->engine, h->g),.slots = true};
+		NrFull		full = {.head = nr_log_head(s, h->g),.slots = true};
 
+		nr_add64_rlx(&h->replica->full, 1);
 		if (h->group->copies == 1)	/* with two, all are at the tail */
 			nr_let_go(h);
-		if (nr_log_claim(s->engine, h->g))
+		if (nr_log_claim(s, h->g))
 			return NR_OK;
 		if (flags & NR_PREPARE_TRY)
 			return NR_BUSY;
@@ -179,9 +206,9 @@ claim_slot(NrHandle *h, uint32_t flags, bool cancellable)
 static NrStatus
 fill_record(NrHandle *h, const NrPrepareOps *ops, bool inline_ops, NrPrepared *p)
 {
-	NrEngine   *e = h->session->engine;
+	NrSession  *s = h->session;
 	struct NrGroup *group = h->group;
-	size_t		extent = (size_t) 1 << e->geo.extent_shift;
+	size_t		extent = (size_t) 1 << s->engine->geo.extent_shift;
 	size_t		tail = sizeof(NrBatchRequest) + (inline_ops ? NR_OP_ALIGN(ops->bytes) : 0);
 	uint64_t	numbers = nr_grant_numbers(group, ops->need.extents, ops->need.shared);
 	NrBatchRequest *req;
@@ -190,7 +217,7 @@ fill_record(NrHandle *h, const NrPrepareOps *ops, bool inline_ops, NrPrepared *p
 		numbers = (extent - sizeof(NrBatch) - tail - 8) / sizeof(uint32_t);
 	if (!record_alloc(h, sizeof(NrBatch) + NR_OP_ALIGN(numbers * sizeof(uint32_t)) + tail, p))
 		return NR_NO_SPACE;
-	if (!nr_grant_all(e, h->g, p->batch, ops->need, (uint32_t) numbers))
+	if (!nr_grant_all(s, h->g, p->batch, ops->need, (uint32_t) numbers))
 	{
 		record_free(h, p);
 		return NR_NO_SPACE;
@@ -215,9 +242,9 @@ fill_record(NrHandle *h, const NrPrepareOps *ops, bool inline_ops, NrPrepared *p
 	{
 		uint32_t	end;
 
-		if (nr_payload_place(e, h->g, p->replica, ops->ops, ops->bytes, &p->payload, &end) != NR_OK)
+		if (nr_payload_place(s, h->g, p->replica, ops->ops, ops->bytes, &p->payload, &end) != NR_OK)
 		{
-			nr_grant_undo(e, h->g, p->batch);
+			nr_grant_undo(s, h->g, p->batch);
 			record_free(h, p);
 			return NR_NO_SPACE;
 		}
@@ -269,8 +296,11 @@ claim_memory(NrHandle *h, const NrPrepareOps *ops, uint32_t flags, bool cancella
 
 	for (int tries = 0;; tries++)
 	{
-		NrStatus	status = fill_record(h, ops, inline_ops, p);
+		NrStatus	status;
 
+		nr_visit(s, h->g, p->replica);
+		status = fill_record(h, ops, inline_ops, p);
+		nr_visit_end(s);
 		if (status != NR_NO_SPACE)
 			return status;
 		if (tries % 2 == 0 && h->group->copies == 1)
@@ -288,7 +318,7 @@ claim_memory(NrHandle *h, const NrPrepareOps *ops, uint32_t flags, bool cancella
 		if ((flags & NR_PREPARE_TRY) || tries >= NR_CLAIM_TRIES ||
 			nr_grant_impossible(h->group, ops->need) ||
 			(nr_load64_rlx(&h->group->claimed) - nr_load64_rlx(&h->group->tail) <= 1 &&
-			 nr_log_head(s->engine, h->g) >= nr_log_tail(s->engine, h->g)))
+			 nr_log_head(s, h->g) >= nr_log_tail(s, h->g)))
 			return NR_NO_SPACE;
 		if (!nr_sleep(s, NR_WAIT_LOG_SPACE, h->g, NR_SESSION_NONE, NR_SPACE_POLL_US, cancellable))
 			return NR_CANCELLED;
@@ -329,6 +359,7 @@ nr_prepare_ops(NrHandle *h, const NrPrepareOps *ops, uint32_t flags, bool cancel
 	bool		two = h->group->copies == 2;
 	NrStatus	status = NR_OK;
 
+	nr_crossings_of(s, h->g);
 	memset(p, 0, sizeof(*p));
 	p->replica = ops->ops != NULL ? h->r : 0;	/* a chain is everybody's */
 	if (two)
@@ -342,7 +373,7 @@ nr_prepare_ops(NrHandle *h, const NrPrepareOps *ops, uint32_t flags, bool cancel
 	{
 		status = claim_memory(h, ops, flags, cancellable, p);
 		if (status != NR_OK)
-			nr_log_give_back(s->engine, h->g);
+			nr_log_give_back(s, h->g);
 	}
 	if (status != NR_OK)
 	{
@@ -414,6 +445,8 @@ nr_prepared_append(NrHandle *h, NrPrepared *p)
 	NrEngine   *e = s->engine;
 	uint64_t	seq;
 
+	nr_crossings_of(s, h->g);
+	nr_visit(s, h->g, p->replica);
 	if (p->order_seq != 0)
 	{
 		/*
@@ -425,9 +458,10 @@ nr_prepared_append(NrHandle *h, NrPrepared *p)
 		p->batch->horizon = horizon <= p->order_seq ? horizon : p->order_seq + 1;
 	}
 	if (nr_shares_deferred(e, h->group, h->g, h->r))
-		p->batch->floor = nr_log_head(e, h->g);
+		p->batch->floor = nr_log_head(s, h->g);
+	nr_visit_end(s);
 	NR_POINT("prepared_append");
-	seq = nr_log_append_record(e, h->g, p->replica, p->extent, p->chunk);
+	seq = nr_log_append_record(s, h->g, p->replica, p->extent, p->chunk);
 	NR_POINT("prepared_appended");
 	if (p->order_seq != 0)
 		nr_order_done(s, h->g);
@@ -442,7 +476,7 @@ nr_prepared_append(NrHandle *h, NrPrepared *p)
 	else
 	{
 		/* from here on a read that finds it not applied applies it */
-		nr_advance_completed(h->group, seq + 1);
+		nr_advance_completed(s, h->group, seq + 1);
 		NR_POINT("prepared_completed");
 		if (nr_combiner_try(s, h->g, h->r))
 		{
@@ -458,16 +492,18 @@ void
 nr_prepared_drop(NrHandle *h, NrPrepared *p)
 {
 	NrSession  *s = h->session;
-	NrEngine   *e = s->engine;
 
 	if (p->batch == NULL)
 		return;
+	nr_crossings_of(s, h->g);
 	if (p->order_seq != 0)
 		nr_order_done(s, h->g);
-	nr_payload_free(e, p->replica, p->payload);
-	nr_grant_undo(e, h->g, p->batch);
+	nr_visit(s, h->g, p->replica);
+	nr_payload_free(s, p->replica, p->payload);
+	nr_grant_undo(s, h->g, p->batch);
+	nr_visit_end(s);
 	record_free(h, p);
-	nr_log_give_back(e, h->g);
+	nr_log_give_back(s, h->g);
 	if (p->locked)
 		nr_disown_idle_copies(h);
 	memset(p, 0, sizeof(*p));

@@ -12,6 +12,7 @@
  * needs no log and no second application.  The first publish flips; before the other
  * copy is changed for the first time, it becomes a copy of the first (replay.c).
  */
+#include "engine/crossing.h"
 #include "engine/grant.h"
 #include "engine/leftright.h"
 #include "engine/prepare.h"
@@ -23,7 +24,6 @@ append_straight(NrHandle *h, void *ops, size_t bytes, uint32_t n, bool cancellab
 				NrResult *result)
 {
 	NrSession  *s = h->session;
-	NrEngine   *e = s->engine;
 	NrNeed		need = h->dispatch->need_ops(&h->group->copy_config, ops, bytes, n, false);
 	NrStatus	status = nr_own_idle_copies(h, 0, cancellable);
 	_Alignas(8) char space[sizeof(NrBatch) + sizeof(uint32_t) * NR_GRANTS_STRAIGHT];
@@ -31,7 +31,7 @@ append_straight(NrHandle *h, void *ops, size_t bytes, uint32_t n, bool cancellab
 
 	if (status != NR_OK)
 		return status;
-	if (nr_grant_all(e, h->g, batch, need, NR_GRANTS_STRAIGHT))
+	if (nr_grant_all(s, h->g, batch, need, NR_GRANTS_STRAIGHT))
 	{
 		batch->claim += batch->releases;	/* nothing is released now: it stays headroom */
 		batch->shared_claim += batch->shared_releases;
@@ -48,7 +48,8 @@ append_straight(NrHandle *h, void *ops, size_t bytes, uint32_t n, bool cancellab
 static NrStatus
 append_pending(NrHandle *h, const char *ops, size_t bytes)
 {
-	NrEngine   *e = h->session->engine;
+	NrSession  *s = h->session;
+	NrEngine   *e = s->engine;
 	struct NrGroup *group = h->group;
 	NrPayload  *last = NULL;
 	size_t		fits = 0;
@@ -63,7 +64,7 @@ append_pending(NrHandle *h, const char *ops, size_t bytes)
 			fits += ((const NrOpHeader *) (ops + fits))->bytes;
 	}
 	if (fits < bytes &&
-		nr_payload_place(e, h->g, 0, ops + fits, bytes - fits, &first, &end) != NR_OK)
+		nr_payload_place(s, h->g, 0, ops + fits, bytes - fits, &first, &end) != NR_OK)
 		return NR_NO_SPACE;
 	if (last != NULL)
 	{
@@ -77,6 +78,19 @@ append_pending(NrHandle *h, const char *ops, size_t bytes)
 		group->pending_last = end;
 	group->pending_bytes += bytes;
 	return NR_OK;
+}
+
+/* It lies in the region of replica 0, whoever appends to it. */
+static NrStatus
+visit_pending(NrHandle *h, const char *ops, size_t bytes)
+{
+	NrStatus	status;
+
+	nr_visit(h->session, h->g, 0);
+	status = append_pending(h, ops, bytes);
+	nr_visit_end(h->session);
+	h->session->crossed.shared_updates++;
+	return status;
 }
 
 NrStatus
@@ -98,12 +112,13 @@ nr_append(NrHandle *h, void *ops, size_t bytes, uint32_t n, bool cancellable, Nr
 
 	if (group->pending_bytes + bytes > group->config.batch_bytes_max)
 		return NR_TOO_LARGE;
-	status = append_pending(h, ops, bytes);
+	nr_crossings_of(h->session, h->g);
+	status = visit_pending(h, ops, bytes);
 	if (status == NR_NO_SPACE)
 	{
 		if (group->copies == 1)
 			nr_let_go(h);
-		status = append_pending(h, ops, bytes);
+		status = visit_pending(h, ops, bytes);
 	}
 	if (status != NR_OK)
 		return status;
@@ -159,6 +174,7 @@ pending_need(NrHandle *h)
 	struct NrGroup *group = h->group;
 	NrNeed		need = {0};
 
+	nr_visit(h->session, h->g, 0);
 	for (uint32_t x = group->pending_first; x != NR_NO_EXTENT;)
 	{
 		NrPayload  *payload = (NrPayload *) nr_physical(h->session->engine, 0, x);
@@ -172,6 +188,7 @@ pending_need(NrHandle *h)
 		need.shared = add_need(need.shared, more.shared);
 		x = payload->next;
 	}
+	nr_visit_end(h->session);
 	return need;
 }
 
@@ -186,6 +203,7 @@ publish(NrHandle *h, uint32_t flags, bool cancellable, uint64_t *n)
 	*n = 0;
 	if (nr_load64_rlx(&group->pending) == 0)
 		return NR_OK;
+	nr_crossings_of(h->session, h->g);
 	if (group->loading)
 		return publish_load(h, flags, cancellable, n);
 	what.n = (uint32_t) nr_load64_rlx(&group->pending);
@@ -194,6 +212,7 @@ publish(NrHandle *h, uint32_t flags, bool cancellable, uint64_t *n)
 	if (status != NR_OK)
 		return status;
 	*n = what.n;
+	h->session->crossed.shared_updates++;
 	group->pending_first = group->pending_last = NR_NO_EXTENT;
 	group->pending_bytes = 0;
 	nr_store64_rlx(&group->pending, 0);

@@ -7,6 +7,7 @@
  * 5.3): whatever completed before the read began is in the copy.
  */
 #include "engine/combine.h"
+#include "engine/crossing.h"
 #include "engine/leftright.h"
 
 /* Bring the session's replica to position "need", or wait until somebody has.  False: cancelled. */
@@ -19,6 +20,7 @@ catch_up(NrHandle *h, uint64_t need, bool cancellable)
 	bool		go_on = true;
 	uint32_t	holder;
 
+	nr_crossings_of(s, h->g);
 	if (nr_combiner_try(s, h->g, h->r))
 	{
 		go_on = nr_replay(s, h->dispatch, h->g, h->r,
@@ -74,6 +76,9 @@ wait_for_writer(NrHandle *h, bool cancellable)
 /*
  * One step in.  False, and outside: with one copy, a writer is inside; or the
  * copy is not as far as "need".
+ *
+ * Of two copies the older one will do, if a commit has brought it there and is about to flip.  That
+ * flip finds us inside, so neither copy changes before we have left.
  */
 static inline bool
 enter_try(NrHandle *h, uint64_t need)
@@ -96,8 +101,12 @@ enter_try(NrHandle *h, uint64_t need)
 		return false;
 	if (__builtin_expect(nr_load64_acq(&rep->applied[c]) < need, 0))	/* edge A1 */
 	{
-		nr_rw_reader_leave(h->reader);
-		return false;
+		if (h->ncopies == 1 || nr_load64_acq(&rep->ahead) < need)	/* edge F4 */
+		{
+			nr_rw_reader_leave(h->reader);
+			return false;
+		}
+		c = 1 - c;
 	}
 	h->copy = &h->copies[c];
 	return true;
@@ -198,8 +207,10 @@ nr_execute(NrHandle *h, const void *op, void *resp, bool cancellable)
 NrStatus
 nr_group_sync(NrHandle *h, bool cancellable)
 {
-	uint64_t	need = nr_log_tail(h->session->engine, h->g);
+	uint64_t	need;
 
+	nr_crossings_of(h->session, h->g);
+	need = nr_log_tail(h->session, h->g);
 	while (nr_position(h->replica) < need)
 		if (!catch_up(h, need, cancellable))
 			return NR_CANCELLED;
@@ -213,11 +224,14 @@ nr_group_sync_replica(NrHandle *h, uint32_t r, bool cancellable)
 
 	if (r >= h->group->replicas)
 		return NR_BAD_CONFIG;
+	nr_crossings_of(h->session, h->g);
+	nr_visit(h->session, h->g, r);
 	if (nr_combiner_lock(h->session, h->g, r, cancellable, false) == NR_LOCKED)
 	{
 		synced = nr_replay(h->session, h->dispatch, h->g, r, cancellable ? NR_CANCELLABLE : NR_PATIENT, true);
 		nr_combiner_unlock(h->session, h->g, r);
 	}
+	nr_visit_end(h->session);
 	return synced ? NR_OK : NR_CANCELLED;
 }
 
@@ -236,10 +250,12 @@ compare_copies(NrHandle *h, uint32_t *replica, const char **why)
 
 		*replica = i / h->ncopies;
 		nr_copy_view(e, h->g, *replica, i % h->ncopies, &copy);
+		nr_visit(h->session, h->g, *replica);
 		*why = h->dispatch->verify(&copy);
+		sum = *why == NULL ? h->dispatch->checksum(&copy) : 0;
+		nr_visit_end(h->session);
 		if (*why != NULL)
 			return NR_DIVERGED;
-		sum = h->dispatch->checksum(&copy);
 		if (i == 0 || loaded)	/* before the first publish one copy is ahead of the other */
 			first = sum;
 		else if (sum != first)
@@ -249,6 +265,18 @@ compare_copies(NrHandle *h, uint32_t *replica, const char **why)
 		}
 	}
 	return NR_OK;
+}
+
+/* Let go of the first "locked" combiner locks. */
+static void
+thaw(NrSession *s, uint32_t g, uint32_t locked)
+{
+	while (locked > 0)
+	{
+		nr_visit(s, g, --locked);
+		nr_combiner_unlock(s, g, locked);
+		nr_visit_end(s);
+	}
 }
 
 /*
@@ -265,15 +293,22 @@ freeze(NrHandle *h, bool cancellable)
 	NrLocked	outcome = NR_LOCKED;
 	uint32_t	locked = 0;
 
-	while (locked < n &&
-		   (outcome = nr_combiner_lock(s, h->g, locked, cancellable, true)) == NR_LOCKED)
-		locked++;
+	while (locked < n && outcome == NR_LOCKED)
+	{
+		nr_visit(s, h->g, locked);
+		outcome = nr_combiner_lock(s, h->g, locked, cancellable, true);
+		nr_visit_end(s);
+		locked += outcome == NR_LOCKED;
+	}
 	for (uint32_t r = 0; r < n && outcome == NR_LOCKED; r++)
+	{
+		nr_visit(s, h->g, r);
 		if (!nr_replay(s, h->dispatch, h->g, r, NR_IMPATIENT, true))
 			outcome = NR_LOCK_BUSY;
+		nr_visit_end(s);
+	}
 	if (outcome != NR_LOCKED)
-		while (locked > 0)
-			nr_combiner_unlock(s, h->g, --locked);
+		thaw(s, h->g, locked);
 	return outcome;
 }
 
@@ -284,13 +319,14 @@ nr_group_check(NrHandle *h, bool cancellable, uint32_t *replica, const char **wh
 	NrLocked	outcome;
 	NrStatus	status;
 
+	nr_crossings_of(s, h->g);
 	while ((outcome = freeze(h, cancellable)) == NR_LOCK_BUSY)
 		if (!nr_sleep(s, NR_WAIT_COMBINER, h->g, NR_SESSION_NONE, NR_RW_POLL_US, cancellable))
 			return NR_CANCELLED;
 	if (outcome == NR_LOCK_CANCELLED)
 		return NR_CANCELLED;
+	NR_POINT("check_frozen");
 	status = compare_copies(h, replica, why);
-	for (uint32_t r = h->group->replicas; r > 0; r--)
-		nr_combiner_unlock(s, h->g, r - 1);
+	thaw(s, h->g, h->group->replicas);
 	return status;
 }

@@ -2,6 +2,7 @@
  * replay.c
  *		Applying the log to a copy; contract in replay.h.
  */
+#include "engine/crossing.h"
 #include "engine/leftright.h"
 #include "engine/replay.h"
 #include "engine/wait.h"
@@ -16,6 +17,7 @@ typedef struct Replay
 	struct NrReplica *rep;
 	uint32_t	g;
 	uint32_t	r;
+	uint32_t	home;			/* the session's own replica */
 	uint32_t	c;				/* number of the copy */
 	NrCopy		copy;
 	uint64_t	visible;		/* what comes before it has been answered and accounted for */
@@ -185,9 +187,15 @@ apply_request(Replay *p, NrBatchRequest *req, uint32_t producer, uint64_t seq)
 	for (uint32_t x = req->first_extent; x != NR_NO_EXTENT;)
 	{
 		NrPayload  *payload = (NrPayload *) nr_physical(p->e, producer, x);
-		uint32_t	next = payload->next;
+		uint32_t	next;
 
+		NR_FAR_MORE(p->e, payload, sizeof(*payload));
+		NR_FAR_MORE(p->e, payload + 1, payload->bytes);
+		if (producer != p->home)
+			p->s->crossed.bytes += sizeof(*payload) + payload->bytes;
+		next = payload->next;
 		apply_ops(p, (char *) (payload + 1), payload->bytes, &left, slot, buffer);
+		p->s->crossed.pool_updates++;
 		nr_pool_unref(p->e, x);
 		x = next;
 	}
@@ -210,6 +218,7 @@ stock_up(Replay *p, NrCopy *copy, const uint32_t *grants, uint32_t n, uint32_t e
 		nr_copy_grant(copy, nr_map_number(p->e, p->group, grants[i * each]));
 	while (stock.released < releases && copy_release(p->e, copy))
 		stock.released++;
+	p->s->crossed.pool_updates += stock.released;
 	stock.free_before = copy->table->free_count;
 	return stock;
 }
@@ -244,6 +253,17 @@ count_prepared(Replay *p, const NrBatch *batch)
 	nr_bump64(&p->rep->requests, batch->requests);
 	nr_bump64(&p->rep->ops, batch->ops);
 	nr_bump64(&p->rep->bytes, batch->bytes);
+}
+
+/* By whom: a session of this replica, its worker, or somebody from another one. */
+static inline void
+count_applied(Replay *p, uint32_t ops)
+{
+	nr_bump64(&p->rep->ops_applied, ops);
+	if (p->s->worker)
+		nr_bump64(&p->rep->ops_by_worker, ops);
+	else if (p->home != p->r)
+		nr_bump64(&p->rep->ops_by_strangers, ops);
 }
 
 static void
@@ -290,9 +310,10 @@ apply_batch(Replay *p, NrBatch *batch, uint64_t seq)
 	/* for the second of two copies all else was done with the first */
 	if (!p->second)
 	{
-		nr_bump64(&p->rep->ops_applied, batch->ops);
+		count_applied(p, batch->ops);
 		if (batch->replica == p->r)
 		{
+			p->s->crossed.shared_updates++;
 			settle(group, &group->headroom, &group->mapped, p->copy.table, stock, batch->claim, batch->releases);
 			if (shares)
 				settle(group, &group->shared_headroom, &group->shared_mapped, p->copy.shared, shared_stock,
@@ -300,11 +321,14 @@ apply_batch(Replay *p, NrBatch *batch, uint64_t seq)
 			if (batch->extent != NR_NO_EXTENT)
 				count_prepared(p, batch);
 		}
-		else if (nr_home(p->s, p->g) != p->r)
+		else if (p->home != p->r)
 			nr_bump64(&p->rep->helped, 1);
 	}
 	if (batch->extent != NR_NO_EXTENT)
+	{
+		p->s->crossed.pool_updates++;
 		nr_pool_unref(p->e, batch->extent);
+	}
 }
 
 /* Hand out the responses of an own batch. */
@@ -328,13 +352,16 @@ deliver(Replay *p, const NrBatch *batch)
 }
 
 void
-nr_advance_completed(struct NrGroup *group, uint64_t seq)
+nr_advance_completed(NrSession *s, struct NrGroup *group, uint64_t seq)
 {
 	uint64_t	old = nr_load64_acq(&group->completed); /* edge C1 */
 
 	while (old < seq)
+	{
+		s->crossed.shared_updates++;
 		if (nr_cas64_seq(&group->completed, &old, seq)) /* edge C1 */
 			break;
+	}
 }
 
 /*
@@ -349,13 +376,23 @@ apply_step(Replay *p, uint64_t seq, uint64_t upto, NrBatch **own)
 	*own = NULL;
 	do
 	{
-		NrBatch    *batch = nr_log_batch(p->e, p->g, seq);
+		NrBatch    *batch = nr_log_batch(p->s, p->g, p->home, seq);
+		uint32_t	producer;
 
 		NR_POINT("batch_apply");
+		NR_FAR(p->e, NR_FAR_BATCH, batch, sizeof(*batch), false);
+		NR_FAR_MORE(p->e, batch, batch->bytes);
+		producer = batch->replica;
 		bytes += batch->bytes;
-		if (batch->replica == p->r && seq >= p->visible && batch->extent == NR_NO_EXTENT)
+		if (producer != p->home)
+		{
+			p->s->crossed.batches++;
+			p->s->crossed.bytes += batch->bytes;
+		}
+		if (producer == p->r && seq >= p->visible && batch->extent == NR_NO_EXTENT)
 			*own = batch;
 		apply_batch(p, batch, seq);
+		NR_FAR_END(p->e);
 		seq++;
 	} while (seq < upto && bytes < NR_REPLAY_CHUNK && *own == NULL);
 	NR_POINT("batch_applied");
@@ -366,7 +403,7 @@ apply_step(Replay *p, uint64_t seq, uint64_t upto, NrBatch **own)
 	 */
 	if (!p->ahead)
 	{
-		nr_advance_completed(p->group, seq);
+		nr_advance_completed(p->s, p->group, seq);
 		NR_POINT("batch_complete");
 	}
 
@@ -409,38 +446,6 @@ replay_one(Replay *p, uint64_t upto, NrPatience patience)
 }
 
 /*
- * The idle copy becomes what the current one is: that was loaded before the
- * first publish, without the log.  Extents were granted to both, so the same
- * logical numbers are mapped; where a number is not, both words are 0, and where
- * it is, at most one of them is.
- */
-static void
-sync_copies(Replay *p)
-{
-	NrCopy	   *to = &p->copy;
-	NrCopy		from;
-	NrExtentTable *t;
-	uint32_t	capacity;
-	size_t		root_at = nr_extent_table_bytes(to->table->capacity);
-
-	nr_copy_view(p->e, p->g, p->r, 1 - p->c, &from);
-	t = from.table;
-	capacity = t->capacity;
-	to->table->unused_head = t->unused_head;
-	to->table->free_head = t->free_head;
-	to->table->free_count = t->free_count;
-	to->table->mapped_count = t->mapped_count;
-	memcpy(to->table->words + capacity, t->words + capacity, sizeof(uint32_t) * capacity);
-	memcpy((char *) to->table + root_at, (char *) t + root_at, nr_extent_bytes(to) - root_at);
-	for (uint32_t x = 1; x < capacity; x++)
-		if (to->map[x] != 0 || from.map[x] != 0)
-			memcpy(nr_extent_ptr(to, x), nr_extent_ptr(&from, x), nr_extent_bytes(to));
-	if (p->dispatch->sync_with != NULL)
-		p->dispatch->sync_with(to, &from);
-	p->group->unsynced = false;
-}
-
-/*
  * Two copies: bring the idle one up to date and flip.  Its first batches are
  * those that the current one has had already.  "both": then the other one too.
  */
@@ -462,7 +467,13 @@ replay_two(Replay *p, uint64_t upto, NrPatience patience, bool both)
 			return false;
 		nr_copy_view(p->e, p->g, p->r, p->c, &p->copy);
 		if (p->group->unsynced)
-			sync_copies(p);
+		{
+			NrCopy		current_copy;
+
+			nr_copy_view(p->e, p->g, p->r, 1 - p->c, &current_copy);
+			nr_lr_sync(p->dispatch, &p->copy, &current_copy);
+			p->group->unsynced = false;
+		}
 		while (seq < upto && own == NULL)
 			seq = apply_step(p, seq, upto, &own);
 		if (seq > p->visible)
@@ -481,8 +492,8 @@ nr_replay(NrSession *s, const NrDispatch *dispatch, uint32_t g, uint32_t r,
 		  NrPatience patience, bool both)
 {
 	Replay		p = {.s = s,.e = s->engine,.dispatch = dispatch,.group = nr_group(s->engine, g),
-	.rep = nr_replica(s->engine, g, r),.g = g,.r = r};
-	uint64_t	upto = nr_log_tail(p.e, g);
+	.rep = nr_replica(s->engine, g, r),.g = g,.r = r,.home = nr_home(s, g)};
+	uint64_t	upto = nr_log_tail(s, g);
 
 	if (p.group->copies == 1)
 		return replay_one(&p, upto, patience);
@@ -493,7 +504,7 @@ void
 nr_replay_older(NrSession *s, const NrDispatch *dispatch, uint32_t g, uint32_t r)
 {
 	Replay		p = {.s = s,.e = s->engine,.dispatch = dispatch,.group = nr_group(s->engine, g),
-	.rep = nr_replica(s->engine, g, r),.g = g,.r = r};
+	.rep = nr_replica(s->engine, g, r),.g = g,.r = r,.home = nr_home(s, g)};
 
 	(void) replay_two(&p, nr_position(p.rep), NR_IMPATIENT, true);
 }
@@ -503,27 +514,35 @@ nr_replay_all(NrSession *s, const NrDispatch *dispatch, uint32_t g)
 {
 	NrEngine   *e = s->engine;
 	struct NrGroup *group = nr_group(e, g);
-	uint64_t	upto = nr_log_tail(e, g);
+	uint64_t	upto = nr_log_tail(s, g);
 
 	for (uint32_t r = 0; r < group->replicas; r++)
 	{
 		struct NrReplica *rep = nr_replica(e, g, r);
-		uint32_t	current = nr_load32_rlx(&rep->current); /* all combiner locks are ours */
-		Replay		p = {.s = s,.e = e,.dispatch = dispatch,.group = group,.rep = rep,.g = g,.r = r,
-		.c = 1 - current,.visible = nr_load64_rlx(&rep->applied[current]),.ahead = true};
-		uint64_t	seq = nr_load64_rlx(&rep->applied[p.c]);
+		Replay		p = {.s = s,.e = e,.dispatch = dispatch,.group = group,.rep = rep,.g = g,.r = r,.home = nr_home(s, g),.ahead = true};
+		uint32_t	current;
+		uint64_t	seq;
 		NrBatch    *own;
 
+		nr_visit(s, g, r);
+		current = nr_load32_rlx(&rep->current); /* all combiner locks are ours */
+		p.c = 1 - current;
+		p.visible = nr_load64_rlx(&rep->applied[current]);
+		seq = nr_load64_rlx(&rep->applied[p.c]);
 		nr_copy_view(e, g, r, p.c, &p.copy);
 		while (seq < upto)
 			seq = apply_step(&p, seq, upto, &own);
+		nr_store64_rel(&rep->ahead, upto);	/* edge F4: from here on readers need not wait for the flip */
+		nr_visit_end(s);
 	}
-	nr_advance_completed(group, upto);
+	nr_advance_completed(s, group, upto);
 	NR_POINT("batch_complete");
 	for (uint32_t r = 0; r < group->replicas; r++)
 	{
+		nr_visit(s, g, r);
 		nr_lr_flip(s, g, r);
 		nr_wake_all(e, nr_waiters(e, nr_replica(e, g, r)));
+		nr_visit_end(s);
 	}
 	if (nr_load32_seq(&group->space_waiting) != 0)	/* edge Z1 */
 		nr_wake_all(e, nr_space_waiters(group));

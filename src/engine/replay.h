@@ -69,6 +69,6 @@ extern void nr_apply_idle(NrSession *s, const NrDispatch *dispatch, uint32_t g, 
 						  void *ops, size_t bytes, uint32_t n, NrResult *result);
 
 /* Reads that begin from now on see everything before this position. */
-extern void nr_advance_completed(struct NrGroup *group, uint64_t seq);
+extern void nr_advance_completed(NrSession *s, struct NrGroup *group, uint64_t seq);
 
 #endif							/* NR_REPLAY_H */

@@ -8,6 +8,7 @@
  * nr_group_restore changes these two words afterwards, since every copy is at the tail and
  * nobody writes.
  */
+#include "engine/crossing.h"
 #include "engine/leftright.h"
 #include "engine/prepare.h"
 
@@ -64,8 +65,13 @@ take_mark(NrHandle *h, uint32_t r)
 void
 nr_group_restore(NrHandle *h)
 {
+	nr_crossings_of(h->session, h->g);
 	for (uint32_t r = 0; r < h->group->replicas; r++)
+	{
+		nr_visit(h->session, h->g, r);
 		take_mark(h, r);
+		nr_visit_end(h->session);
+	}
 }
 
 /* Until whoever was inside when the mark was set has left. */
@@ -96,16 +102,26 @@ NrStatus
 nr_group_retire(NrHandle *h, bool cancellable)
 {
 	NrPatience	patience = cancellable ? NR_CANCELLABLE : NR_PATIENT;
-	NrStatus	status = nr_own_idle_copies(h, 0, cancellable);
+	NrStatus	status;
 
+	nr_crossings_of(h->session, h->g);
+	status = nr_own_idle_copies(h, 0, cancellable);
 	if (status != NR_OK)
 		return status;
 	for (uint32_t r = 0; r < h->group->replicas; r++)
+	{
+		nr_visit(h->session, h->g, r);
 		set_mark(h, r);
+		nr_visit_end(h->session);
+	}
 	NR_POINT("retire_marked");
 	for (uint32_t r = 0; r < h->group->replicas && status == NR_OK; r++)
+	{
+		nr_visit(h->session, h->g, r);
 		if (!wait_for_readers(h, r, patience))
 			status = NR_CANCELLED;
+		nr_visit_end(h->session);
+	}
 	if (status != NR_OK)
 		nr_group_restore(h);
 	nr_disown_idle_copies(h);
@@ -125,6 +141,7 @@ nr_execute_retired(NrHandle *h, const void *op, void *resp)
 NrStatus
 nr_group_own(NrHandle *h, bool cancellable)
 {
+	nr_crossings_of(h->session, h->g);
 	return nr_own_idle_copies(h, 0, cancellable);
 }
 

@@ -6,6 +6,7 @@
  * sessions are scanned.  Registering changes no state that a combiner holds in
  * its hands (fault W2): a session without a pending bit does not exist for it.
  */
+#include "engine/crossing.h"
 #include "engine/space.h"
 
 NrStatus
@@ -28,6 +29,7 @@ nr_session_register(NrEngine *e, uint32_t replica, uint32_t owner_pid, uint64_t 
 		nr_store64_rlx(&shared->owner_data, owner_data);
 		nr_store64_rlx(&shared->waits, 0);
 		nr_store64_rlx(&shared->moves, 0);
+		nr_store32_rlx(&shared->worker, 0);
 		nr_store32_rlx(&shared->waiting_for, NR_WAIT_NONE);
 
 		memset(s, 0, sizeof(*s));
@@ -35,6 +37,7 @@ nr_session_register(NrEngine *e, uint32_t replica, uint32_t owner_pid, uint64_t 
 		s->idx = i;
 		s->replica = replica;
 		s->shared = shared;
+		s->crossed_group = NR_NO_CROSSINGS;
 		/* entries go on where the last owner stopped: a writer may still have one in its notes */
 		s->entries = nr_load32_rlx(&shared->entries);
 		return NR_OK;
@@ -51,7 +54,7 @@ settle_request(NrSession *s, uint32_t r)
 	uint64_t	word = nr_load64_acq(&slot->state); /* edge Q2 */
 
 	if (nr_req_phase(word) == NR_REQ_PENDING && nr_request_withdraw(s, nr_req_group(word)))
-		nr_payload_free(e, r, nr_load32_rlx(&slot->first_extent));
+		nr_payload_free(s, r, nr_load32_rlx(&slot->first_extent));
 	else if (nr_req_phase(word) != NR_REQ_FREE)
 	{
 		while (nr_req_phase(nr_load64_acq(&slot->state)) != NR_REQ_DONE)	/* edge Q2 */
@@ -77,7 +80,11 @@ nr_session_unregister(NrSession *s)
 
 	settle_request(s, s->replica);
 	if (s->replica != 0)
+	{
+		NR_FAR_REGION(e, 0);
 		settle_request(s, 0);	/* groups that have only one replica */
+		NR_FAR_END(e);
+	}
 
 	for (uint32_t g = 0; g < e->geo.groups; g++)
 	{
@@ -85,10 +92,13 @@ nr_session_unregister(NrSession *s)
 			continue;
 		/* wherever it may have been: how many replicas the group has is not ours to look at */
 		forget_bits(s, g, s->replica);
+		NR_FAR_REGION(e, 0);
 		forget_bits(s, g, 0);
+		NR_FAR_END(e);
 	}
 	nr_store32_rlx(&s->shared->owner_pid, 0);
 	nr_store32_rlx(&s->shared->entries, s->entries);
+	nr_crossings_flush(s);
 	nr_xchg32_seq(&s->shared->used, 0); /* edge S1 */
 	s->shared = NULL;
 }
@@ -108,6 +118,8 @@ nr_session_move(NrSession *s, uint32_t replica)
 	if (replica == s->replica)
 		return NR_OK;
 	settle_request(s, s->replica);
+	NR_POINT("session_moving");
+	nr_crossings_flush(s);
 	s->replica = replica;
 	nr_store32_rlx(&s->shared->replica, replica);
 	nr_add64_rlx(&s->shared->moves, 1);
@@ -131,4 +143,5 @@ nr_session_info(NrEngine *e, uint32_t idx, NrSessionInfo *info)
 		nr_load32_rlx(&shared->waiting_on);
 	info->waits = nr_load64_rlx(&shared->waits);
 	info->moves = nr_load64_rlx(&shared->moves);
+	info->worker = nr_load32_rlx(&shared->worker) != 0;
 }

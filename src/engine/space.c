@@ -3,6 +3,7 @@
  *		What writes need before they are in the log; contracts in space.h.
  */
 #include "engine/combine.h"
+#include "engine/crossing.h"
 #include "engine/space.h"
 
 NrStatus
@@ -29,21 +30,23 @@ nr_check_ops(const NrEngine *e, const char *ops, size_t bytes, uint32_t n)
 }
 
 void
-nr_payload_free(NrEngine *e, uint32_t r, uint32_t extent)
+nr_payload_free(NrSession *s, uint32_t r, uint32_t extent)
 {
 	while (extent != NR_NO_EXTENT)
 	{
-		uint32_t	next = ((NrPayload *) nr_physical(e, r, extent))->next;
+		uint32_t	next = ((NrPayload *) nr_physical(s->engine, r, extent))->next;
 
-		nr_pool_free(e, extent);
+		s->crossed.pool_updates++;
+		nr_pool_free(s->engine, extent);
 		extent = next;
 	}
 }
 
 NrStatus
-nr_payload_place(NrEngine *e, uint32_t g, uint32_t r, const char *ops, size_t bytes,
+nr_payload_place(NrSession *s, uint32_t g, uint32_t r, const char *ops, size_t bytes,
 				 uint32_t *first, uint32_t *end)
 {
+	NrEngine   *e = s->engine;
 	struct NrGroup *group = nr_group(e, g);
 	size_t		room = nr_op_bytes_max(&e->geo);
 	NrPayload  *last = NULL;
@@ -56,9 +59,10 @@ nr_payload_place(NrEngine *e, uint32_t g, uint32_t r, const char *ops, size_t by
 		NrPayload  *payload;
 		size_t		take = 0;
 
+		s->crossed.pool_updates++;
 		if (extent == NR_NO_EXTENT)
 		{
-			nr_payload_free(e, r, *first);
+			nr_payload_free(s, r, *first);
 			return NR_NO_SPACE;
 		}
 		while (at + take < bytes)
@@ -99,13 +103,36 @@ nr_let_go(NrHandle *h)
 }
 
 void
-nr_log_give_back(NrEngine *e, uint32_t g)
+nr_log_give_back(NrSession *s, uint32_t g)
 {
-	struct NrGroup *group = nr_group(e, g);
+	struct NrGroup *group = nr_group(s->engine, g);
 
-	nr_log_unclaim(e, g);
+	nr_log_unclaim(s, g);
 	if (nr_load32_seq(&group->space_waiting) != 0)	/* edge Z1 */
-		nr_wake_all(e, nr_space_waiters(group));
+		nr_wake_all(s->engine, nr_space_waiters(group));
+}
+
+static uint32_t
+furthest_behind(NrSession *s, uint32_t g)
+{
+	NrEngine   *e = s->engine;
+	uint32_t	laggard = 0;
+	uint64_t	least = UINT64_MAX;
+
+	s->crossed.positions++;
+	for (uint32_t r = 0; r < nr_group(e, g)->replicas; r++)
+	{
+		uint64_t	position;
+
+		NR_FAR(e, NR_FAR_POSITION, nr_replica(e, g, r), NR_CACHE_LINE, false);
+		position = nr_position_oldest(e, g, r);
+		NR_FAR_END(e);
+		if (position >= least)
+			continue;
+		least = position;
+		laggard = r;
+	}
+	return laggard;
 }
 
 bool
@@ -115,21 +142,22 @@ nr_wait_for_space(NrHandle *h, const NrFull *full, bool cancellable)
 	NrEngine   *e = s->engine;
 	struct NrGroup *group = h->group;
 	NrAtomic64 *waiters = nr_space_waiters(group);
-	uint32_t	laggard = 0;
+	uint32_t	laggard;
 	uint32_t	holder;
 	bool		go_on = true;
 
+	s->crossed.shared_updates += 4; /* the bit is set and cleared, too */
 	nr_add32_seq(&group->space_waiting, 1); /* edge Z1 */
 	nr_bit_set(waiters, s->idx);	/* edge Z1 */
-	if (nr_log_head(e, h->g) == full->head &&
+	if (nr_log_head(s, h->g) == full->head &&
 		nr_req_phase(nr_load64_acq(&h->slot->state)) != NR_REQ_DONE &&	/* edge Q2 */
 		(!full->slots ||
 		 nr_load64_seq(&group->claimed) - full->head >= group->log_slots))	/* edge Z1 */
 	{
-		for (uint32_t r = 1; r < group->replicas; r++)
-			if (nr_position_oldest(e, h->g, r) < nr_position_oldest(e, h->g, laggard))
-				laggard = r;
+		laggard = furthest_behind(s, h->g);
+		nr_visit(s, h->g, laggard);
 		holder = nr_load32_rlx(&nr_replica(e, h->g, laggard)->combiner);
+		nr_visit_end(s);
 		nr_add64_rlx(&group->log_space_waits, 1);
 
 		/*

@@ -21,11 +21,11 @@ extern NrStatus nr_check_ops(const NrEngine *e, const char *ops, size_t bytes, u
  * each as fit.  The copies read them there, so a large request is copied once.
  * "first" and "end" of the chain; NR_NO_SPACE: none is held.
  */
-extern NrStatus nr_payload_place(NrEngine *e, uint32_t g, uint32_t r, const char *ops, size_t bytes,
+extern NrStatus nr_payload_place(NrSession *s, uint32_t g, uint32_t r, const char *ops, size_t bytes,
 								 uint32_t *first, uint32_t *end);
 
 /* Free a chain that is not in the log. */
-extern void nr_payload_free(NrEngine *e, uint32_t r, uint32_t extent);
+extern void nr_payload_free(NrSession *s, uint32_t r, uint32_t extent);
 
 /*
  * Replicas that lag hold on to payloads that they have not applied, and an idle
@@ -35,7 +35,7 @@ extern void nr_payload_free(NrEngine *e, uint32_t r, uint32_t extent);
 extern void nr_let_go(NrHandle *h);
 
 /* Give a claim of room in the log back; somebody may wait for just that. */
-extern void nr_log_give_back(NrEngine *e, uint32_t g);
+extern void nr_log_give_back(NrSession *s, uint32_t g);
 
 /* Sleep until the log may have room.  False: cancelled. */
 extern bool nr_wait_for_space(NrHandle *h, const NrFull *full, bool cancellable);

@@ -3,6 +3,7 @@
  *		A session's side of a write: check, place, ask, wait; contract in engine.h.
  */
 #include "engine/combine.h"
+#include "engine/crossing.h"
 #include "engine/space.h"
 
 /* Wait for the response to be written by whoever combines.  False: cancelled. */
@@ -100,15 +101,16 @@ nr_execute_mut(NrHandle *h, const void *ops, size_t bytes, uint32_t n, bool canc
 	status = nr_check_ops(s->engine, ops, bytes, n);
 	if (status != NR_OK)
 		return status;
+	nr_crossings_of(s, h->g);
 	if (bytes <= s->engine->geo.session_buffer_bytes)
 		memcpy(h->buffer, ops, bytes);
 	else
 	{
-		status = nr_payload_place(s->engine, h->g, h->r, ops, bytes, &first, &end);
+		status = nr_payload_place(s, h->g, h->r, ops, bytes, &first, &end);
 		if (status == NR_NO_SPACE)
 		{
 			nr_let_go(h);
-			status = nr_payload_place(s->engine, h->g, h->r, ops, bytes, &first, &end);
+			status = nr_payload_place(s, h->g, h->r, ops, bytes, &first, &end);
 		}
 		if (status != NR_OK)
 			return status;
@@ -119,7 +121,7 @@ nr_execute_mut(NrHandle *h, const void *ops, size_t bytes, uint32_t n, bool canc
 
 	if (!request(h, cancellable))
 	{
-		nr_payload_free(s->engine, h->r, first);
+		nr_payload_free(s, h->r, first);
 		return NR_CANCELLED;
 	}
 	result->status = (NrStatus) slot->status;

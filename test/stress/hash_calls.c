@@ -90,11 +90,9 @@ parse_value(const char *from, uint64_t bytes)
 	return value;
 }
 
-NrStatus
-hc_put(NrHandle *h, const HcKeys *keys, uint32_t family, uint32_t first, uint32_t n,
-	   uint64_t value, bool cancellable, NrResult *result)
+size_t
+hc_ops(char *ops, const HcKeys *keys, uint32_t family, uint32_t first, uint32_t n, uint64_t value)
 {
-	_Alignas(8) char ops[8192];
 	char		bytes[HC_VALUE_BYTES_MAX];
 	size_t		at = 0;
 
@@ -108,7 +106,16 @@ hc_put(NrHandle *h, const HcKeys *keys, uint32_t family, uint32_t first, uint32_
 		else
 			at += ds_hash_op_put(ops + at, k->hash, k->bytes, k->n, bytes, value_bytes(value), 0);
 	}
-	return nr_execute_mut(h, ops, at, n, cancellable, result);
+	return at;
+}
+
+NrStatus
+hc_put(NrHandle *h, const HcKeys *keys, uint32_t family, uint32_t first, uint32_t n,
+	   uint64_t value, bool cancellable, NrResult *result)
+{
+	_Alignas(8) char ops[HC_OPS_BYTES_MAX];
+
+	return nr_execute_mut(h, ops, hc_ops(ops, keys, family, first, n, value), n, cancellable, result);
 }
 
 NrStatus

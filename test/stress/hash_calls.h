@@ -14,6 +14,7 @@
 #define HC_FAMILIES			6
 #define HC_KEY_BYTES_MAX	160
 #define HC_VALUE_BYTES_MAX	1200
+#define HC_OPS_BYTES_MAX	8192	/* of a whole family */
 #define HC_TORN				UINT64_MAX	/* a value that nobody can have written */
 
 typedef struct HcKey
@@ -35,7 +36,8 @@ extern void hc_keys(HcKeys *keys, uint64_t seed);
 extern NrGroupConfig hc_config(uint64_t seed, uint32_t line_bytes, uint32_t extents_max,
 							   uint32_t log_bytes);
 
-/* Cells "first" .. first+n-1 of one family, one request.  value 0: delete. */
+/* Cells "first" .. first+n-1 of one family, one request.  value 0: delete.  hc_ops only encodes it; bytes. */
+extern size_t hc_ops(char *ops, const HcKeys *keys, uint32_t family, uint32_t first, uint32_t n, uint64_t value);
 extern NrStatus hc_put(NrHandle *h, const HcKeys *keys, uint32_t family, uint32_t first, uint32_t n,
 					   uint64_t value, bool cancellable, NrResult *result);
 

@@ -51,7 +51,7 @@ seats_books(Seats *b)
 	struct NrGroup *group = nr_group(b->e, 0);
 	SeatsBooks	books = {
 		.headroom = nr_load64_rlx(&group->headroom),
-		.promised = nr_load64_rlx(&group->claimed) - nr_log_tail(b->e, 0),
+		.promised = nr_load64_rlx(&group->claimed) - nr_log_tail(&b->s[0], 0),
 		.granted = nr_load64_rlx(&group->granted),
 		.pending = nr_load64_rlx(&group->pending),
 		.mapped = nr_load32_rlx(&group->mapped),
@@ -126,7 +126,7 @@ seats_settled(Seats *b)
 	records = word != 0 && (word & 0xff) < NR_RECORD_CHUNKS;
 	differences += differ("granted", mapped - 1u + (shared > 0 ? shared - 1 : 0),
 						  nr_load64_rlx(&group->granted) - nr_load64_rlx(&group->released));
-	differences += differ("promised", 0, nr_load64_rlx(&group->claimed) - nr_log_tail(b->e, 0));
+	differences += differ("promised", 0, nr_load64_rlx(&group->claimed) - nr_log_tail(&b->s[0], 0));
 	differences += differ("pool", b->e->geo.extents - group->log_extents - group->copies * mapped - shared - records,
 						  toy_pool_free(b->e));
 	return differences == 0;

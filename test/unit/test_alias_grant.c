@@ -23,7 +23,7 @@ room_of(Room *room)
 static bool
 all_of(Room *room, uint32_t extents, uint32_t shared, uint32_t numbers_max)
 {
-	return nr_grant_all(b.e, G, room_of(room), (NrNeed) {extents, shared}, numbers_max);
+	return nr_grant_all(&b.s[0], G, room_of(room), (NrNeed) {extents, shared}, numbers_max);
 }
 
 static uint32_t
@@ -55,17 +55,17 @@ test_claims(uint32_t replicas)
 	tap_ok(all_of(&two, 0, 2, GRANTS) && used() == 12, "but two");
 	before = seats_books(&b);
 	tap_ok(!all_of(&three, 1, 0, GRANTS) && !all_of(&three, 0, 1, GRANTS) && seats_same(&b, before), "then nothing");
-	nr_grant_undo(b.e, G, room_of(&two));
+	nr_grant_undo(&b.s[0], G, room_of(&two));
 	tap_ok(all_of(&two, 1, 0, GRANTS) && used() == 12, "or one for each copy instead");
-	nr_grant_undo(b.e, G, room_of(&one));
-	nr_grant_undo(b.e, G, room_of(&two));
+	nr_grant_undo(&b.s[0], G, room_of(&one));
+	nr_grant_undo(&b.s[0], G, room_of(&two));
 	tap_ok(seats_same(&b, empty), "undone in any order, it is as if they had never been");
 	tap_ok(!all_of(&one, 2, 3, 6) && seats_same(&b, empty) && all_of(&one, 2, 3, 7), "all of them or none also where there is room for numbers");
-	nr_grant_undo(b.e, G, room_of(&one));
+	nr_grant_undo(&b.s[0], G, room_of(&one));
 	tap_ok(all_of(&one, 0, 7, GRANTS) && used() == 10, "shared ones have a bound of their own");
 	before = seats_books(&b);
 	tap_ok(!all_of(&two, 0, 1, GRANTS) && seats_same(&b, before), "which holds within the quota");
-	nr_grant_undo(b.e, G, room_of(&one));
+	nr_grant_undo(&b.s[0], G, room_of(&one));
 	tap_ok(nr_grant_impossible(group, (NrNeed) {5, 0}) && nr_grant_impossible(group, (NrNeed) {4, 2}) &&
 		   nr_grant_impossible(group, (NrNeed) {0, 8}) && nr_grant_impossible(group, (NrNeed) {UINT32_MAX, UINT32_MAX}) &&
 		   !nr_grant_impossible(group, (NrNeed) {4, 1}) && !nr_grant_impossible(group, (NrNeed) {0, 7}),
@@ -86,11 +86,11 @@ test_pool_short(void)
 	tap_ok(before.pool_free == 6 && !all_of(&one, 2, 3, GRANTS) && seats_same(&b, before),
 		   "the pool has six: two for each copy and three shared are not had, nor any of them");
 	tap_ok(all_of(&one, 2, 2, GRANTS) && toy_pool_free(b.e) == 0, "two and two are");
-	nr_grant_undo(b.e, G, room_of(&one));
+	nr_grant_undo(&b.s[0], G, room_of(&one));
 	nr_grant_best(&b.s[0], &ds_hash_dispatch, G, room_of(&one), (NrNeed) {2, 5}, GRANTS);
 	tap_ok(room_of(&one)->grants == 2 && room_of(&one)->shared_grants == 2 && room_of(&one)->shared_claim == 2,
 		   "a combiner gets what there is");
-	nr_grant_undo(b.e, G, room_of(&one));
+	nr_grant_undo(&b.s[0], G, room_of(&one));
 	tap_ok(seats_same(&b, before), "undone, there are six again");
 	nr_pool_free_owner(b.e, 1);
 	tap_ok(seats_close(&b), "all extents are back");
@@ -108,13 +108,13 @@ test_surplus(void)
 	tap_ok(nr_grant_surplus(group), "free shared extents are surplus, too");
 	tap_ok(all_of(&one, 0, 3, GRANTS) && room_of(&one)->shared_releases == 15 && room_of(&one)->releases == 0 &&
 		   nr_load64_rlx(&group->shared_headroom) == 2, "the batch that finds them takes them along, but for two");
-	nr_grant_undo(b.e, G, room_of(&one));
+	nr_grant_undo(&b.s[0], G, room_of(&one));
 	tap_ok(seats_same(&b, before), "undone, they are there again");
 	tap_ok(!all_of(&one, 40, 0, GRANTS) && seats_same(&b, before), "and when the other kind is not had");
 	nr_grant_best(&b.s[0], &ds_hash_dispatch, G, room_of(&one), (NrNeed) {50, 1}, GRANTS);
 	tap_ok(room_of(&one)->grants < 50 && room_of(&one)->shared_releases == 19 && nr_load64_rlx(&group->shared_headroom) == 0,
 		   "who comes short of one kind lets go of all that is free of the other");
-	nr_grant_undo(b.e, G, room_of(&one));
+	nr_grant_undo(&b.s[0], G, room_of(&one));
 	nr_sub64_seq(&group->shared_headroom, 20);
 	tap_ok(seats_close(&b), "all extents are back");
 }

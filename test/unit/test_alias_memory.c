@@ -136,12 +136,12 @@ test_reader_stays(uint32_t replicas)
 	nr_leave(&b.h[1]);
 	nr_enter(&b.h[3], true);
 	bytes = make_long(100, 10, 3800);
-	tail = nr_log_tail(b.e, G);
-	tap_ok(prepare(2, bytes, 10, NR_PREPARE_TRY) == NR_BUSY && nr_log_tail(b.e, G) == tail + 1 && deferred() == 0,
+	tail = nr_log_tail(&b.s[0], G);
+	tap_ok(prepare(2, bytes, 10, NR_PREPARE_TRY) == NR_BUSY && nr_log_tail(&b.s[0], G) == tail + 1 && deferred() == 0,
 		   "%u replicas: what was set aside is reclaimed, with a reader inside", replicas);
 	before = seats_books(&b);
 	tap_ok(before.locked == 0 && before.promised == 0, "who then is in the way: nothing is held");
-	tap_ok(prepare(2, bytes, 10, NR_PREPARE_TRY) == NR_BUSY && nr_log_tail(b.e, G) == tail + 1 && seats_same(&b, before),
+	tap_ok(prepare(2, bytes, 10, NR_PREPARE_TRY) == NR_BUSY && nr_log_tail(&b.s[0], G) == tail + 1 && seats_same(&b, before),
 		   "the next attempt does not append anything");
 	nr_leave(&b.h[3]);
 	tap_ok(prepare(2, bytes, 10, NR_PREPARE_TRY) == NR_OK, "until it leaves");
@@ -188,12 +188,12 @@ test_no_space(void)
 	(void) prepare(0, bytes, 3, NR_PREPARE_TRY);	/* lets go of what is free */
 	sync_all();
 	before = seats_books(&b);
-	tail = nr_log_tail(b.e, G);
-	tap_ok(prepare(0, bytes, 3, NR_PREPARE_TRY) == NR_NO_SPACE && nr_log_tail(b.e, G) == tail && seats_same(&b, before),
+	tail = nr_log_tail(&b.s[0], G);
+	tap_ok(prepare(0, bytes, 3, NR_PREPARE_TRY) == NR_NO_SPACE && nr_log_tail(&b.s[0], G) == tail && seats_same(&b, before),
 		   "nothing is set aside, nothing free: no space, and nothing has happened");
 	tap_ok(prepare(0, bytes, 3, 0) == NR_NO_SPACE && script.waits == 0, "nor is it waited for");
 	bytes = make_long(100, 20, 3800);
-	tap_ok(prepare(0, bytes, 20, 0) == NR_NO_SPACE && nr_log_tail(b.e, G) == tail, "what can never be had is refused at once");
+	tap_ok(prepare(0, bytes, 20, 0) == NR_NO_SPACE && nr_log_tail(&b.s[0], G) == tail, "what can never be had is refused at once");
 	nr_enter(&b.h[1], true);
 	tap_ok(prepare(0, bytes, 20, NR_PREPARE_TRY) == NR_NO_SPACE && seats_same(&b, before), "with a reader inside, too");
 	nr_leave(&b.h[1]);
@@ -213,16 +213,16 @@ test_log_full(void)
 	fill_and_empty(1);
 	nr_leave(&b.h[1]);
 	sync_all();
-	while (claimed < 7 && nr_log_claim(b.e, G))
+	while (claimed < 7 && nr_log_claim(&b.s[0], G))
 		claimed++;
 	bytes = make_long(100, 10, 3800);
 	tap_ok(claimed == 7 && prepare(0, bytes, 10, NR_PREPARE_TRY) == NR_NO_SPACE && deferred() >= 10,
 		   "one slot is left, for the write itself: no space");
-	nr_log_give_back(b.e, G);
+	nr_log_give_back(&b.s[0], G);
 	tap_ok(prepare(0, bytes, 10, NR_PREPARE_TRY) == NR_OK, "two will do");
 	nr_prepared_append(&b.h[0], &p);
 	while (--claimed > 0)
-		nr_log_give_back(b.e, G);
+		nr_log_give_back(&b.s[0], G);
 	sync_all();
 	tap_ok(get(3, 109) == 3800 && seats_settled(&b) && seats_close(&b), "all extents are back");
 }

@@ -77,11 +77,11 @@ test_tidied(Way way, uint32_t replicas)
 			ok &= put(way, k, 3800) == NR_OK;
 		sync_all();
 		ok &= heap_used() >= used_before + 10 * 3800;
-		tail = nr_log_tail(b.e, G);
+		tail = nr_log_tail(&b.s[0], G);
 		for (uint64_t k = 0; k < 10 && lap == 0; k++)
 			ok &= delete(way, k) == NR_OK;
 		if (lap == 1)
-			ok &= truncate(way) == NR_OK && nr_log_tail(b.e, G) <= tail + 3;
+			ok &= truncate(way) == NR_OK && nr_log_tail(&b.s[0], G) <= tail + 3;
 		tap_ok(ok && deferred() <= 4 && shared_mapped() <= (lap == 0 ? 1 + 6 + 4 : 1 + 2) && heap_used() == used_before, "%s, %u replicas: %s ten long values is tidied up (%u extents set aside, %u there)",
 			   way_name[way], replicas, lap == 0 ? "what is left of" : "a truncate of", deferred(), shared_mapped());
 	}

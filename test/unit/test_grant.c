@@ -64,7 +64,7 @@ stack_need(uint32_t n)
 static bool
 all_of(NrBatch *batch, uint32_t n, uint32_t numbers_max)
 {
-	return nr_grant_all(b.e, G, batch, (NrNeed) {.extents = n}, numbers_max);
+	return nr_grant_all(&b.s[0], G, batch, (NrNeed) {.extents = n}, numbers_max);
 }
 
 static int64_t
@@ -91,7 +91,7 @@ test_all_or_nothing(void)
 	tap_ok(all_of(room_of(&two), 8, GRANTS) && nr_load32_rlx(&group->mapped) == 12, "up to the quota");
 	before = seats_books(&b);
 	tap_ok(!all_of(room_of(&three), 1, GRANTS) && seats_same(&b, before), "beyond it nothing");
-	nr_grant_undo(b.e, G, room_of(&one));
+	nr_grant_undo(&b.s[0], G, room_of(&one));
 	tap_ok(headroom() == 0 && nr_load32_rlx(&group->mapped) == 9 && toy_pool_free(b.e) == free_before - 8 &&
 		   nr_load64_rlx(&group->granted) == 8, "undone, it is as if it had never been");
 	before = seats_books(&b);
@@ -100,7 +100,7 @@ test_all_or_nothing(void)
 	tap_ok(!all_of(room_of(&three), 3, 2) && seats_same(&b, before), "the same without room for all grants");
 	tap_ok(all_of(room_of(&three), 0, 0) && room_of(&three)->grants == 0 && seats_same(&b, before),
 		   "who needs nothing gets nothing");
-	nr_grant_undo(b.e, G, room_of(&two));
+	nr_grant_undo(&b.s[0], G, room_of(&two));
 	tap_ok(headroom() == 0 && nr_load32_rlx(&group->mapped) == 1 && toy_pool_free(b.e) == free_before, "all undone");
 	tap_ok(seats_close(&b), "all extents are back");
 }
@@ -124,20 +124,20 @@ test_headroom(void)
 		   "then what is missing is granted");
 	tap_ok(all_of(room_of(&three), 2, GRANTS) && room_of(&three)->grants == 2,
 		   "what one has claimed another does not get");
-	nr_grant_undo(b.e, G, room_of(&two));
-	nr_grant_undo(b.e, G, room_of(&one));
-	nr_grant_undo(b.e, G, room_of(&three));
+	nr_grant_undo(&b.s[0], G, room_of(&two));
+	nr_grant_undo(&b.s[0], G, room_of(&one));
+	nr_grant_undo(&b.s[0], G, room_of(&three));
 	tap_ok(seats_same(&b, before), "undone in any order, the account is what it was");
 
 	/* as if somebody were about to add grants */
 	nr_sub64_seq(&group->headroom, (uint64_t) had + 5);
 	tap_ok(all_of(room_of(&one), 2, GRANTS) && room_of(&one)->grants == 2 && headroom() == -5,
 		   "what another one lacks is not ours to make good");
-	nr_grant_undo(b.e, G, room_of(&one));
+	nr_grant_undo(&b.s[0], G, room_of(&one));
 	room_of(&one)->ops = 1;
 	nr_grant_best(&b.s[0], &toy_stack_dispatch, G, room_of(&one), stack_need(1), GRANTS);
 	tap_ok(room_of(&one)->grants == 1 && room_of(&one)->claim == 1 && headroom() == -5, "nor is it a combiner's");
-	nr_grant_undo(b.e, G, room_of(&one));
+	nr_grant_undo(&b.s[0], G, room_of(&one));
 	nr_add64_seq(&group->headroom, (uint64_t) had + 5);
 	tap_ok(seats_same(&b, before) && seats_close(&b), "all extents are back");
 }
@@ -157,13 +157,13 @@ test_surplus(void)
 	tap_ok(nr_grant_surplus(group), "many free extents are surplus");
 	tap_ok(all_of(room_of(&one), n - 6, GRANTS) && room_of(&one)->releases == 0 && !nr_grant_surplus(group),
 		   "not what is claimed");
-	nr_grant_undo(b.e, G, room_of(&one));
+	nr_grant_undo(&b.s[0], G, room_of(&one));
 	tap_ok(all_of(room_of(&one), 3, GRANTS) && room_of(&one)->releases == n - 3 - 2 && headroom() == 2,
 		   "the batch that finds a surplus takes it along, but for two");
 	tap_ok(all_of(room_of(&two), 4, GRANTS) && room_of(&two)->grants == 2 && room_of(&two)->releases == 0,
 		   "the next one cannot claim what is to be released");
-	nr_grant_undo(b.e, G, room_of(&one));
-	nr_grant_undo(b.e, G, room_of(&two));
+	nr_grant_undo(&b.s[0], G, room_of(&one));
+	nr_grant_undo(&b.s[0], G, room_of(&two));
 	tap_ok(seats_same(&b, before), "undone, the surplus is there again");
 	nr_sub64_seq(&group->headroom, 20);
 	tap_ok(seats_close(&b), "all extents are back");
@@ -195,8 +195,8 @@ test_surplus_race(void)
 	all_of(room_of(&one), 3, GRANTS);
 	tap_ok(nr_test_point_hook == NULL && room_of(&rival)->claim == 17 && headroom() == 0 && room_of(&one)->releases == 0,
 		   "what was surplus a moment ago, and has been claimed since, is not released");
-	nr_grant_undo(b.e, G, room_of(&one));
-	nr_grant_undo(b.e, G, room_of(&rival));
+	nr_grant_undo(&b.s[0], G, room_of(&one));
+	nr_grant_undo(&b.s[0], G, room_of(&rival));
 	tap_ok(seats_same(&b, before), "all undone");
 	nr_sub64_seq(&group->headroom, 20);
 	tap_ok(seats_close(&b), "all extents are back");
@@ -220,8 +220,8 @@ test_two_copies(void)
 	hoard = nr_load32_rlx(&group->mapped);
 	tap_ok(!all_of((NrBatch *) (Room[1]){0}, 1, GRANTS) && toy_pool_free(b.e) == 1 &&
 		   nr_load32_rlx(&group->mapped) == hoard, "for a single extent there is no use");
-	nr_grant_undo(b.e, G, room_of(&one));
-	nr_grant_undo(b.e, G, room_of(&two));
+	nr_grant_undo(&b.s[0], G, room_of(&one));
+	nr_grant_undo(&b.s[0], G, room_of(&two));
 	tap_ok(seats_same(&b, before) && seats_close(&b), "all extents are back");
 }
 
@@ -238,11 +238,11 @@ test_best(void)
 	nr_grant_best(&b.s[0], &toy_stack_dispatch, G, room_of(&one), stack_need(3 * PER_EXTENT), GRANTS);
 	tap_ok(room_of(&one)->grants == 2 && room_of(&one)->claim == 2 && headroom() == 0,
 		   "a combiner that needs four and may have two claims two");
-	nr_grant_undo(b.e, G, room_of(&one));
+	nr_grant_undo(&b.s[0], G, room_of(&one));
 	tap_ok(seats_same(&b, before), "undone, the account is what it was");
 	nr_grant_best(&b.s[0], &toy_stack_dispatch, G, room_of(&one), stack_need(3 * PER_EXTENT), 1);
 	tap_ok(room_of(&one)->grants == 1 && room_of(&one)->claim == 1, "one when there is room for one grant");
-	nr_grant_undo(b.e, G, room_of(&one));
+	nr_grant_undo(&b.s[0], G, room_of(&one));
 	room_of(&one)->ops = 0;
 	nr_grant_best(&b.s[0], &toy_stack_dispatch, G, room_of(&one), (NrNeed) {0}, GRANTS);
 	tap_ok(room_of(&one)->grants == 0 && room_of(&one)->claim == 0 && seats_same(&b, before), "without operations nothing");
@@ -289,12 +289,12 @@ claim_and_undo(void *arg)
 		bool		got;
 
 		meet(false);
-		got = nr_grant_all(b.s[i % 2].engine, G, batch, (NrNeed) {.extents = (uint32_t) (th_random(&random) % 9)}, GRANTS);
+		got = nr_grant_all(&b.s[i % 2], G, batch, (NrNeed) {.extents = (uint32_t) (th_random(&random) % 9)}, GRANTS);
 		meet(true);
 		if (got && batch->grants > batch->claim)
 			wrong_grants++;
 		if (got)
-			nr_grant_undo(b.s[i % 2].engine, G, batch);
+			nr_grant_undo(&b.s[i % 2], G, batch);
 	}
 	return NULL;
 }

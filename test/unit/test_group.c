@@ -364,6 +364,65 @@ test_irregular(void)
 	free(memory);
 }
 
+/* The stride of regions that nobody has: "extents" from one to the next, and some bytes. */
+static uint32_t
+stride_of(NrEngine *e, const NrGeometry *geo, uint64_t extents, size_t bytes)
+{
+	static NrControl blank;
+	NrHost		host = {0};
+	void	   *regions[NR_REPLICAS_MAX];
+	char	   *first = (char *) ((uintptr_t) 1 << 40);
+
+	for (uint32_t r = 0; r < geo->replicas; r++)
+		regions[r] = first + r * ((extents << geo->extent_shift) + bytes);
+	/* it is not there, but where all lies is found out first */
+	(void) nr_engine_attach(e, geo, &host, &blank, regions);
+	return e->stride;
+}
+
+/* Of all extents: the number leads to the region whose turn it is, and back. */
+static bool
+numbers_hold(const NrEngine *e)
+{
+	struct NrGroup group = {.replicas = 1};
+
+	for (uint32_t x = 0; x < e->geo.extents; x++)
+	{
+		uint32_t	number = nr_map_number(e, &group, x);
+
+		if (nr_copy_physical(e, &group, 0, x) != nr_physical(e, x % e->geo.replicas, x) ||
+			nr_physical(e, 0, number) != nr_physical(e, x % e->geo.replicas, x) ||
+			nr_map_extent(e, number) != x || number == NR_NO_EXTENT || (number == 0) != (x == 0))
+			return false;
+	}
+	group.replicas = e->geo.replicas;
+	return nr_map_number(e, &group, e->geo.extents - 1) == e->geo.extents - 1 &&
+		nr_map_extent(e, e->geo.extents - 1) == e->geo.extents - 1;
+}
+
+/* As many extents and replicas as there may be, and as far apart as numbers can say. */
+static void
+test_strides(void)
+{
+	NrGeometry	geo = th_geometry(NR_REPLICAS_MAX);
+	uint64_t	region;
+	uint64_t	far = UINT32_MAX / NR_REPLICAS_MAX - 1;
+	NrEngine	e;
+
+	geo.extents = 1u << 20;
+	region = (nr_engine_region_bytes(&geo) + (1u << geo.extent_shift) - 1) >> geo.extent_shift;
+	tap_ok(stride_of(&e, &geo, region, 0) == region && numbers_hold(&e), "64 regions of 2^20 extents");
+	tap_ok(stride_of(&e, &geo, far, 0) == far && numbers_hold(&e), "  as far apart as may be");
+	tap_ok(stride_of(&e, &geo, far + 1, 0) == 0, "  too far: not interleaved");
+	tap_ok(stride_of(&e, &geo, region, NR_CACHE_LINE) == 0, "  at distances of no whole extents: neither");
+	tap_ok(stride_of(&e, &geo, geo.extents - 1, 0) == 0, "  nor when they overlap");
+	geo.replicas = 2;
+	far = UINT32_MAX / 2 - 1;
+	tap_ok(stride_of(&e, &geo, far, 0) == far && numbers_hold(&e) && stride_of(&e, &geo, far + 1, 0) == 0, "the same of two regions");
+	geo.replicas = 1;
+	tap_ok(stride_of(&e, &geo, region, 0) == 0 && numbers_hold(&e), "one region: nothing to interleave");
+}
+
 int
 main(void)
 {
@@ -379,5 +438,6 @@ main(void)
 	test_interleaved(1);
 	test_interleaved(2);
 	test_irregular();
+	test_strides();
 	return tap_done();
 }

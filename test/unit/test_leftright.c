@@ -235,8 +235,8 @@ static void
 look_at_flip(const char *point)
 {
 	if (strcmp(point, "flipped") == 0)
-		shown_early += nr_position(rep) != nr_log_tail(b.e, G) ||
-			first_word(nr_load32_rlx(&rep->current)) < nr_log_tail(b.e, G);
+		shown_early += nr_position(rep) != nr_log_tail(&b.s[0], G) ||
+			first_word(nr_load32_rlx(&rep->current)) < nr_log_tail(&b.s[0], G);
 }
 
 static void
@@ -254,7 +254,7 @@ test_publish(void)
 		uint64_t	value = 0;
 
 		ok &= toy_call_add(&b.h[i % 2], 0, 1, &value, NULL) == NR_OK && value == i && toy_call_get(&b.h[1], 0) == i;
-		ok &= nr_position(rep) == i && nr_position_oldest(b.e, G, 0) == i - 1 && nr_log_head(b.e, G) == i - 1;
+		ok &= nr_position(rep) == i && nr_position_oldest(b.e, G, 0) == i - 1 && nr_log_head(&b.s[0], G) == i - 1;
 	}
 	nr_test_point_hook = NULL;
 	tap_ok(ok, "a hundred writes are answered and seen; the log keeps what the older copy lacks");
@@ -263,7 +263,7 @@ test_publish(void)
 	tap_ok(toy_replica_info(b.e, G, 0).flips == 100 && writes == 199, "each write applies two batches, but the first");
 	tap_ok(script.waits == 0, "and nobody waits");
 	nr_group_sync_replica(&b.h[0], 0, false);
-	tap_ok(nr_position_oldest(b.e, G, 0) == 100 && nr_log_head(b.e, G) == 100 && writes == 200 &&
+	tap_ok(nr_position_oldest(b.e, G, 0) == 100 && nr_log_head(&b.s[0], G) == 100 && writes == 200 &&
 		   toy_replica_info(b.e, G, 0).flips == 100, "sync brings the older one up, and does not flip");
 	atomic_store(&toy_hook_write, NULL);
 	tap_ok(seats_close(&b), "all extents are back");
@@ -285,7 +285,7 @@ test_reader_stays(void)
 	tap_ok(ri.applied == 1 && ri.applied_idle == 0 && ri.flips == 1 && ri.blocking_reader == 0, "and was not");
 	tap_ok(first_word(0) == 0, "the reader still sees what it saw");
 	tap_ok(toy_call_add(&b.h[1], 0, 1, NULL, NULL) == NR_CANCELLED && script.waits == 1 &&
-		   nr_log_tail(b.e, G) == 1, "the second write waits for it, and can be cancelled: nothing has happened");
+		   nr_log_tail(&b.s[0], G) == 1, "the second write waits for it, and can be cancelled: nothing has happened");
 	script_begin(b.th, leave_third_go_on);
 	tap_ok(toy_call_add(&b.h[1], 0, 1, NULL, NULL) == NR_OK && script.waits_for[NR_WAIT_READERS] == 3,
 		   "or goes on when the reader has left");

@@ -19,6 +19,7 @@ typedef struct Log
 {
 	Th		   *th;
 	NrEngine   *e;
+	NrSession	s;
 	struct NrGroup *group;
 } Log;
 
@@ -32,6 +33,7 @@ log_open(uint32_t replicas, uint32_t slots, uint32_t log_extents)
 	config.log_slots = slots;
 	th_create(l.th, G, &config, &toy_counter_dispatch);
 	l.e = th_engine(l.th, 0);
+	th_register(l.th, 0, 0, &l.s);
 	l.group = nr_group(l.e, G);
 	return l;
 }
@@ -66,19 +68,19 @@ test_claim(void)
 	Log			l = log_open(2, 4, 1);
 	uint32_t	n = 0;
 
-	while (n < 10 && nr_log_claim(l.e, G))
+	while (n < 10 && nr_log_claim(&l.s, G))
 		n++;
 	tap_ok(n == 4, "as many batches can be claimed as there are slots");
-	nr_log_unclaim(l.e, G);
-	tap_ok(nr_log_claim(l.e, G) && !nr_log_claim(l.e, G), "one given back can be had once");
+	nr_log_unclaim(&l.s, G);
+	tap_ok(nr_log_claim(&l.s, G) && !nr_log_claim(&l.s, G), "one given back can be had once");
 	for (uint64_t i = 0; i < 4; i++)
-		nr_log_append(l.e, G, 0, l.group->log_head_bytes + i * LINE);
+		nr_log_append(&l.s, G, 0, l.group->log_head_bytes + i * LINE);
 	set_applied(&l, 0, 4);
-	tap_ok(!nr_log_claim(l.e, G), "what one replica has not applied is not free");
+	tap_ok(!nr_log_claim(&l.s, G), "what one replica has not applied is not free");
 	set_applied(&l, 1, 1);
-	tap_ok(nr_log_claim(l.e, G) && !nr_log_claim(l.e, G), "what all have applied is");
+	tap_ok(nr_log_claim(&l.s, G) && !nr_log_claim(&l.s, G), "what all have applied is");
 	set_applied(&l, 1, 4);
-	for (n = 0; n < 10 && nr_log_claim(l.e, G); n++)
+	for (n = 0; n < 10 && nr_log_claim(&l.s, G); n++)
 		;
 	tap_ok(n == 3, "claims and appended batches together are never more than slots");
 	th_free(l.th);
@@ -89,14 +91,14 @@ test_head(void)
 {
 	Log			l = log_open(3, 8, 1);
 
-	tap_ok(nr_log_head(l.e, G) == 0, "head begins at 0");
+	tap_ok(nr_log_head(&l.s, G) == 0, "head begins at 0");
 	for (uint32_t r = 0; r < 3; r++)
 		set_applied(&l, r, 5 + r);
-	tap_ok(nr_log_head(l.e, G) == 5, "head is the least position");
+	tap_ok(nr_log_head(&l.s, G) == 5, "head is the least position");
 	set_applied(&l, 0, 9);
-	tap_ok(nr_load64_rlx(&l.group->head) == 5 && nr_log_head(l.e, G) == 6, "computed anew when asked");
+	tap_ok(nr_load64_rlx(&l.group->head) == 5 && nr_log_head(&l.s, G) == 6, "computed anew when asked");
 	set_applied(&l, 1, 2);		/* as somebody sees it who loaded it long ago */
-	tap_ok(nr_log_head(l.e, G) == 6 && nr_load64_rlx(&l.group->head) == 6, "head never goes back");
+	tap_ok(nr_log_head(&l.s, G) == 6 && nr_load64_rlx(&l.group->head) == 6, "head never goes back");
 	th_free(l.th);
 }
 
@@ -117,9 +119,9 @@ appends(Log *l, uint64_t from, uint32_t n)
 
 		if (pos % ring < l->group->log_head_bytes)
 			pos += l->group->log_head_bytes;
-		ok &= nr_log_claim(l->e, G) && nr_log_append(l->e, G, r, pos) == i &&
-			nr_log_tail(l->e, G) == i + 1 &&
-			(char *) nr_log_batch(l->e, G, i) == place_of(l, r, pos) &&
+		ok &= nr_log_claim(&l->s, G) && nr_log_append(&l->s, G, r, pos) == i &&
+			nr_log_tail(&l->s, G) == i + 1 &&
+			(char *) nr_log_batch(&l->s, G, 0, i) == place_of(l, r, pos) &&
 			nr_load64_rlx(slot_of(l, i)) >> 32 == (uint32_t) (i / l->group->log_slots + 1);
 		for (uint32_t k = 0; k < replicas && i % 2 == 1; k++)
 			set_applied(l, k, i + 1);
@@ -153,7 +155,7 @@ test_tag_wrap(void)
 	nr_store64_rlx(&l.group->claimed, from);
 	set_applied(&l, 0, from);
 	set_applied(&l, 1, from);
-	tap_ok(nr_log_tail(l.e, G) == from, "what is from the lap before is not taken for a batch");
+	tap_ok(nr_log_tail(&l.s, G) == from, "what is from the lap before is not taken for a batch");
 	tap_ok(appends(&l, from, 24), "6 laps around the wrap of the tags");
 	th_free(l.th);
 }
@@ -173,20 +175,20 @@ test_stopped_producer(void)
 	uint64_t	seq;
 
 	appends(&l, 0, 6);
-	nr_log_claim(l.e, G);
+	nr_log_claim(&l.s, G);
 	nr_store64_rlx(slot_of(&l, 6), word_of(&l, 6, 1, pos));
-	tap_ok(nr_load64_rlx(&l.group->tail) == 6 && nr_log_tail(l.e, G) == 7 &&
+	tap_ok(nr_load64_rlx(&l.group->tail) == 6 && nr_log_tail(&l.s, G) == 7 &&
 		   nr_load64_rlx(&l.group->tail) == 7, "who asks for the tail moves it for one that stopped");
-	tap_ok((char *) nr_log_batch(l.e, G, 6) == place_of(&l, 1, pos), "the batch is in the log");
-	nr_log_claim(l.e, G);
+	tap_ok((char *) nr_log_batch(&l.s, G, 0, 6) == place_of(&l, 1, pos), "the batch is in the log");
+	nr_log_claim(&l.s, G);
 	nr_store64_rlx(slot_of(&l, 7), word_of(&l, 7, 0, pos + LINE));
 	for (uint32_t r = 0; r < 2; r++)
 		set_applied(&l, r, 7);
-	tap_ok(nr_log_claim(l.e, G), "with room for one more");
-	seq = nr_log_append(l.e, G, 1, pos + 2 * LINE);
+	tap_ok(nr_log_claim(&l.s, G), "with room for one more");
+	seq = nr_log_append(&l.s, G, 1, pos + 2 * LINE);
 	tap_ok(seq == 8 && nr_load64_rlx(&l.group->tail) == 9, "an append goes behind it, and moves the tail past both");
-	tap_ok((char *) nr_log_batch(l.e, G, 7) == place_of(&l, 0, pos + LINE) &&
-		   (char *) nr_log_batch(l.e, G, 8) == place_of(&l, 1, pos + 2 * LINE), "neither is lost");
+	tap_ok((char *) nr_log_batch(&l.s, G, 0, 7) == place_of(&l, 0, pos + LINE) &&
+		   (char *) nr_log_batch(&l.s, G, 0, 8) == place_of(&l, 1, pos + 2 * LINE), "neither is lost");
 	th_free(l.th);
 }
 
@@ -231,7 +233,7 @@ static bool
 put(Log *l, Model *m, size_t bytes, size_t used, bool *ok)
 {
 	uint64_t	pos;
-	NrBatch    *batch = m->last - m->first < LIVE_MAX ? nr_ring_reserve(l->e, G, 1, bytes, &pos) : NULL;
+	NrBatch    *batch = m->last - m->first < LIVE_MAX ? nr_ring_reserve(&l->s, G, 1, bytes, &pos) : NULL;
 	struct NrReplica *rep = nr_replica(l->e, G, 1);
 
 	if (batch == NULL)
@@ -315,20 +317,20 @@ test_ring_largest(uint32_t extents)
 	{
 		fits &= put(&l, &m, smallest, smallest, &ok);
 		ok &= apply_oldest(&l, &m);
-		fits &= nr_ring_reserve(l.e, G, 1, max, &pos) != NULL;
-		ok &= clear_of_all(&l, &m, nr_ring_reserve(l.e, G, 1, max, &pos), pos, max);
+		fits &= nr_ring_reserve(&l.s, G, 1, max, &pos) != NULL;
+		ok &= clear_of_all(&l, &m, nr_ring_reserve(&l.s, G, 1, max, &pos), pos, max);
 		if (at / EXTENT % 2 == 0)
 			continue;			/* reserving takes nothing */
 		fits &= put(&l, &m, max, max, &ok);
 		if (extents == 1)
-			fits &= nr_ring_reserve(l.e, G, 1, LINE, &pos) == NULL;
+			fits &= nr_ring_reserve(&l.s, G, 1, LINE, &pos) == NULL;
 		ok &= apply_oldest(&l, &m);
 	}
 	tap_ok(fits, "ring of %u: the largest batch fits at each offset", extents);
 	tap_ok(ok, "ring of %u: and breaks no rule there", extents);
 	for (int i = 0; i < 3; i++)
 	{
-		nr_log_head(l.e, G);	/* else only when there is no room */
+		nr_log_head(&l.s, G);	/* else only when there is no room */
 		put(&l, &m, LINE, LINE, &ok);
 		apply_oldest(&l, &m);
 	}
@@ -349,14 +351,14 @@ test_ring_keeps(void)
 
 	put(&l, &m, half, half, &ok);
 	put(&l, &m, half, half, &ok);
-	tap_ok(nr_ring_reserve(l.e, G, 1, half, &pos) == NULL, "two halves fill the ring");
+	tap_ok(nr_ring_reserve(&l.s, G, 1, half, &pos) == NULL, "two halves fill the ring");
 	set_applied(&l, 0, 1);
-	tap_ok(nr_ring_reserve(l.e, G, 1, half, &pos) == NULL, "applied by one replica: still full");
+	tap_ok(nr_ring_reserve(&l.s, G, 1, half, &pos) == NULL, "applied by one replica: still full");
 	nr_store64_rlx(&m.live[0].batch->seq, UINT64_MAX);
 	set_applied(&l, 1, 1);
-	tap_ok(nr_ring_reserve(l.e, G, 1, half, &pos) == NULL, "without a sequence number: still full");
+	tap_ok(nr_ring_reserve(&l.s, G, 1, half, &pos) == NULL, "without a sequence number: still full");
 	nr_store64_rlx(&m.live[0].batch->seq, 0);
-	tap_ok(nr_ring_reserve(l.e, G, 1, half, &pos) == m.live[0].batch, "applied by all: room for one");
+	tap_ok(nr_ring_reserve(&l.s, G, 1, half, &pos) == m.live[0].batch, "applied by all: room for one");
 	tap_ok(nr_load64_rlx(&nr_replica(l.e, G, 0)->ring_tail) == 0, "another replica's ring is another");
 	th_free(l.th);
 }

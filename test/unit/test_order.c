@@ -50,11 +50,13 @@ test_numbers(void)
 	tap_ok(draw(0) == 1 && draw(1) == 2 && draw(139) == 3, "numbers are drawn in order, from 1 on");
 	tap_ok(horizon() == 1, "the lowest in flight is the horizon");
 	tap_ok(nr_order_horizon(b.e, G, 0) == 2, "but for the caller's own");
+	tap_ok(nr_order_oldest(b.e, G) == 0, "whose session is named");
 	tap_ok(nr_order_horizon(b.e, G, 5) == 1, "who has none excepts nothing");
 	done(1);
 	tap_ok(horizon() == 1, "when a higher one is done, it stays");
 	done(0);
 	tap_ok(horizon() == 3, "when the lowest is done, it moves to the next, in the last word of the bitmap");
+	tap_ok(nr_order_oldest(b.e, G) == 139 && toy_group_info(b.e, G).order_oldest == 139, "and its session is named");
 	tap_ok(nr_order_horizon(b.e, G, 139) == 4, "which is its own business");
 	tap_ok(toy_group_info(b.e, G).order_seq == 3 && toy_group_info(b.e, G).order_horizon == 3, "operators see both");
 	tap_ok(draw(0) == 4 && horizon() == 3, "drawn again");
@@ -63,6 +65,7 @@ test_numbers(void)
 	done(0);
 	done(0);
 	tap_ok(horizon() == 5 && seats_books(&b).committers == 0, "all are done; twice is once");
+	tap_ok(nr_order_oldest(b.e, G) == NR_SESSION_NONE, "and nobody is named");
 
 	th_create(b.th, 1, &config, &toy_counter_dispatch);
 	tap_ok(nr_order_draw(&b.s[0], 1) == 1 && nr_order_horizon(b.e, 1, NR_SESSION_NONE) == 1 && horizon() == 5,

@@ -73,7 +73,7 @@ test_append(void)
 
 	open_seats(1, 2, 0, &toy_board_dispatch);
 	before = seats_books(&b);
-	tap_ok(prepare(0, 7, 0) == NR_OK && value(1) == 0 && nr_log_tail(b.e, G) == 0, "what is prepared nobody sees");
+	tap_ok(prepare(0, 7, 0) == NR_OK && value(1) == 0 && nr_log_tail(&b.s[0], G) == 0, "what is prepared nobody sees");
 	tap_ok(seats_books(&b).promised == 1 && toy_pool_free(b.e) == before.pool_free - 1 && seats_books(&b).locked == 0,
 		   "it has a slot and an extent, and holds no lock");
 	append(0);

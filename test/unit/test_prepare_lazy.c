@@ -212,7 +212,7 @@ test_combiner_stopped(uint32_t replicas)
 		prepare(0, 1, k);
 		append(0);
 	}
-	tap_ok(script.waits == 0 && nr_log_tail(b.e, G) == 3 && toy_replica_info(b.e, G, 0).applied == 0,
+	tap_ok(script.waits == 0 && nr_log_tail(&b.s[0], G) == 3 && toy_replica_info(b.e, G, 0).applied == 0,
 		   "%u replicas: append does not wait for a combiner that has stopped", replicas);
 	tap_ok(toy_group_info(b.e, G).completed == 3, "what was appended counts as completed");
 	prepare(0, 1, 4);

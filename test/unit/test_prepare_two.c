@@ -89,7 +89,7 @@ test_readers(uint32_t replicas)
 	append(1);
 	for (uint32_t r = 0; r < replicas; r++)
 		ok &= toy_replica_info(b.e, G, r).applied == 21;
-	tap_ok(ok && script.waits == 0 && nr_log_tail(b.e, G) == 21, "append does not wait for them, and applies it everywhere");
+	tap_ok(ok && script.waits == 0 && nr_log_tail(&b.s[0], G) == 21, "append does not wait for them, and applies it everywhere");
 	for (uint32_t i = 0; i < b.n; i++)
 	{
 		ok &= inside_value(i) == 20;
@@ -110,6 +110,46 @@ test_readers(uint32_t replicas)
 	}
 	tap_ok(ok && seats_books(&b).locked == 0 && seats_books(&b).promised == 0 && value(1) == 21,
 		   "dropped, it has not been");
+	tap_ok(toy_check(&b.h[0]) && seats_close(&b), "all extents are back");
+}
+
+/* ---- between the last application and the last flip ---- */
+
+static uint64_t window_value;
+static int	window_looks;
+static bool window_right;
+
+/* Sessions 1 and up read; session 0 goes in and stays. */
+static void
+look_into_window(const char *point)
+{
+	if (strcmp(point, "batch_complete") == 0)
+		window_right = nr_enter(&b.h[0], true) == NR_OK;
+	else if (strcmp(point, "flipped") != 0)
+		return;
+	window_looks++;
+	for (uint32_t i = 1; i < b.n; i++)
+		window_right &= value(i) == window_value;
+}
+
+static void
+test_window(uint32_t replicas)
+{
+	bool		ok = true;
+
+	open_seats(replicas, 0, 2 * replicas, &toy_board_dispatch);
+	for (window_value = 1; window_value <= 4; window_value++)
+	{
+		ok &= prepare(1, window_value, 0) == NR_OK;
+		window_looks = 0;
+		nr_test_point_hook = look_into_window;
+		append(1);
+		nr_test_point_hook = NULL;
+		ok &= window_right && window_looks == (int) replicas + 1 && inside_value(0) == window_value;
+		ok &= prepare(2, 9, NR_PREPARE_TRY) == NR_BUSY && inside_value(0) == window_value;
+		nr_leave(&b.h[0]);
+	}
+	tap_ok(ok && script.waits == 0, "%u replicas: a commit stopped before readers are sent to what it has written: they see it", replicas);
 	tap_ok(toy_check(&b.h[0]) && seats_close(&b), "all extents are back");
 }
 
@@ -143,7 +183,7 @@ test_reader_stays(uint32_t replicas)
 		   "it is in the older copy: the next prepare finds it in the way");
 	script_begin(b.th, script_give_up);
 	tap_ok(prepare(1, 3, 0) == NR_CANCELLED && script.waits_for[NR_WAIT_READERS] == 1 && seats_same(&b, before) &&
-		   nr_log_tail(b.e, G) == 2, "waits for it, and can be cancelled: nothing has happened");
+		   nr_log_tail(&b.s[0], G) == 2, "waits for it, and can be cancelled: nothing has happened");
 	tap_ok(value(2) == 2 && value(3) == 2 && script.waits == 1, "others read on");
 	script_begin(b.th, leave_third);
 	tap_ok(prepare(1, 3, 0) == NR_OK && script.waits_for[NR_WAIT_READERS] == 3, "or goes on when it has left");
@@ -465,6 +505,8 @@ main(void)
 	th_watchdog(60);
 	test_readers(1);
 	test_readers(3);
+	test_window(2);
+	test_window(3);
 	test_reader_stays(1);
 	test_reader_stays(2);
 	test_combiner_stopped(1);

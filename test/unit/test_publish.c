@@ -82,7 +82,7 @@ test_publish(uint32_t nodes, uint32_t replicas, uint32_t copies)
 	uint64_t	sum = 0;
 
 	open_seats(nodes, replicas, copies, 2 * nodes, &toy_board_dispatch);
-	tap_ok(nr_publish(&b.h[0], true, &n) == NR_OK && n == 0 && nr_flush(&b.h[0], true) == NR_OK && nr_log_tail(b.e, G) == 0,
+	tap_ok(nr_publish(&b.h[0], true, &n) == NR_OK && n == 0 && nr_flush(&b.h[0], true) == NR_OK && nr_log_tail(&b.s[0], G) == 0,
 		   "%u of %u replicas, %u copies: nothing pending, nothing published", replicas, nodes, copies);
 	past_load();
 	before = seats_books(&b);
@@ -100,7 +100,7 @@ test_publish(uint32_t nodes, uint32_t replicas, uint32_t copies)
 	for (uint32_t i = 0; i < b.n; i++)
 		ok &= value(i) == 9 && toy_board_read(&b.h[i]).value[59] == 8 && toy_board_read(&b.h[i]).writes >= 93;
 	tap_ok(ok, "all see all of them, in their order");
-	tap_ok(nr_log_tail(b.e, G) == (copies == 1 || replicas != 1 ? 2 : 1), "as one batch");
+	tap_ok(nr_log_tail(&b.s[0], G) == (copies == 1 || replicas != 1 ? 2 : 1), "as one batch");
 	for (uint32_t r = 0; r < group->replicas; r++)
 		nr_group_sync_replica(&b.h[0], r, false);
 	close_records(1);
@@ -263,7 +263,7 @@ test_load(void)
 	tap_ok(add(0, 5, 7) == NR_OK && res.done == 5, "more of them");
 	tap_ok(toy_check(&b.h[0]) && nr_pending_count(&b.h[0]) == 8, "a check meanwhile finds nothing wrong with that");
 	before.pending = 8;
-	tap_ok(seats_same(&b, before) && nr_log_tail(b.e, G) == 0, "without log, without extents");
+	tap_ok(seats_same(&b, before) && nr_log_tail(&b.s[0], G) == 0, "without log, without extents");
 	tap_ok(nr_publish(&b.h[0], true, &n) == NR_OK && n == 8 && value(0) == 7 && nr_pending_count(&b.h[0]) == 0,
 		   "published: all is seen");
 	info = toy_replica_info(b.e, G, 0);

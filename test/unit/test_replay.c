@@ -208,7 +208,7 @@ test_chunks(void)
 	open_seats(2, 2, 48 * 4096, 256, &toy_counter_dispatch);
 	for (uint32_t i = 0; i < n; i++)
 		toy_call_sum(&b.h[0], 512 - sizeof(NrOpHeader), 1, NULL);
-	each = nr_log_batch(b.e, 0, 0)->bytes;
+	each = nr_log_batch(&b.s[0], 0, 0, 0)->bytes;
 	per_section = (NR_REPLAY_CHUNK + each - 1) / each;
 	sections = 0;
 	memset(applied_in, 0, sizeof(applied_in));

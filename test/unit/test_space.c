@@ -114,9 +114,9 @@ test_payload(uint32_t replicas, uint32_t copies)
 		size_t		bytes = random_ops(&random, 1 + th_random(&random) % 20000);
 		uint32_t	r = i % replicas;
 
-		ok &= nr_payload_place(b.e, G, r, ops, bytes, &first, &end) == NR_OK &&
+		ok &= nr_payload_place(&b.s[0], G, r, ops, bytes, &first, &end) == NR_OK &&
 			holds(r, first, end, bytes, replicas * copies, &n) && toy_pool_free(b.e) == free_before - n;
-		nr_payload_free(b.e, r, first);
+		nr_payload_free(&b.s[0], r, first);
 		back &= toy_pool_free(b.e) == free_before;
 	}
 	tap_ok(ok, "%u replicas of %u copies: a chain holds the operations, whole ones, with a reference for each copy",
@@ -124,11 +124,11 @@ test_payload(uint32_t replicas, uint32_t copies)
 	tap_ok(back, "freed, the pool is whole");
 	while (toy_pool_free(b.e) > 3)
 		nr_pool_alloc(b.e, 1, 1);
-	tap_ok(nr_payload_place(b.e, G, 0, ops, random_ops(&random, 20000), &first, &end) == NR_NO_SPACE &&
+	tap_ok(nr_payload_place(&b.s[0], G, 0, ops, random_ops(&random, 20000), &first, &end) == NR_NO_SPACE &&
 		   toy_pool_free(b.e) == 3, "when the pool ends on the way nothing is held");
-	tap_ok(nr_payload_place(b.e, G, 0, ops, random_ops(&random, 7000), &first, &end) == NR_OK, "what fits is placed");
-	nr_payload_free(b.e, 0, first);
-	nr_payload_free(b.e, 0, NR_NO_EXTENT);
+	tap_ok(nr_payload_place(&b.s[0], G, 0, ops, random_ops(&random, 7000), &first, &end) == NR_OK, "what fits is placed");
+	nr_payload_free(&b.s[0], 0, first);
+	nr_payload_free(&b.s[0], 0, NR_NO_EXTENT);
 	nr_pool_free_owner(b.e, 1);
 	tap_ok(seats_close(&b), "all extents are back");
 }
@@ -168,9 +168,9 @@ test_room(void)
 
 	open_seats(2, 1, 2, 64);
 	script_begin(b.th, NULL);
-	tap_ok(nr_log_claim(b.e, G) && nr_wait_for_space(&b.h[0], &full, true) && script.waits == 0,
+	tap_ok(nr_log_claim(&b.s[0], G) && nr_wait_for_space(&b.h[0], &full, true) && script.waits == 0,
 		   "with a slot left nobody waits");
-	tap_ok(nr_log_claim(b.e, G) && !nr_log_claim(b.e, G), "two slots are all");
+	tap_ok(nr_log_claim(&b.s[0], G) && !nr_log_claim(&b.s[0], G), "two slots are all");
 	tap_ok(nr_wait_for_space(&b.h[0], &full, true) && script.waits_for[NR_WAIT_LOG_SPACE] == 1, "then one waits");
 	tap_ok(nr_load32_rlx(&group->space_waiting) == 0 && nr_load64_rlx(nr_space_waiters(group)) == 0, "and leaves no trace");
 	script_begin(b.th, script_give_up);
@@ -181,11 +181,11 @@ test_room(void)
 	script_begin(b.th, NULL);
 	nr_add32_seq(&group->space_waiting, 1);
 	nr_bit_set(nr_space_waiters(group), 3);
-	nr_log_give_back(b.e, G);
+	nr_log_give_back(&b.s[0], G);
 	tap_ok(script.woken[3] == 1 && toy_group_info(b.e, G).promised == 1, "a claim that is given back wakes who waits");
 	nr_bit_clear(nr_space_waiters(group), 3);
 	nr_sub32_seq(&group->space_waiting, 1);
-	nr_log_give_back(b.e, G);
+	nr_log_give_back(&b.s[0], G);
 	tap_ok(script.wakes == 1, "when nobody waits nobody is woken");
 	full.slots = false;
 	tap_ok(nr_wait_for_space(&b.h[0], &full, true) && script.waits == 1, "who lacks room in the ring waits for the head only");

@@ -351,6 +351,26 @@ test_random(void)
 	tap_ok(true, "3000 random machines");
 }
 
+/* Dozens of nodes, more than there may be replicas. */
+static void
+test_many_nodes(void)
+{
+	const char *why = NULL;
+
+	for (int max = 1; max <= NR_PLACES_MAX && why == NULL; max *= 4)
+	{
+		machine_begin();
+		for (int a = 0; a < NR_NODES_MAX; a++)
+			add_node(3 * a, 1 + rand() % 8, true);
+		for (int a = 0; a < NR_NODES_MAX; a++)
+			for (int b = 0; b < a; b++)
+				set_distance(a, b, 12 + rand() % 10);
+		nr_placement_make(&machine, 0, max, &placed);
+		why = placed.nreplicas != max ? "number of replicas" : wrong_with(0, max);
+	}
+	tap_ok(why == NULL, "%d nodes%s%s", NR_NODES_MAX, why == NULL ? "" : ": ", why == NULL ? "" : why);
+}
+
 int
 main(void)
 {
@@ -358,5 +378,6 @@ main(void)
 	test_gaps();
 	test_sharing();
 	test_random();
+	test_many_nodes();
 	return tap_done();
 }
