@@ -44,7 +44,8 @@ endif
 
 # NR_BENCH=1 adds what the benchmarks compare with
 ifdef NR_BENCH
-OBJS += bench/nr_bench.o
+nr_bench_variants := $(patsubst %,bench/nr_bench_%.o,peer twin still each rseq getcpu rseq_each getcpu_each)
+OBJS += bench/nr_bench.o $(nr_bench_variants)
 $(shell mkdir -p bench)
 endif
 
@@ -94,7 +95,8 @@ include $(PGXS)
 # Debian builds PostgreSQL without dependency tracking
 $(OBJS) $(OBJS:.o=.bc): $(nr_headers) $(nr_srcdir)/Makefile
 ifdef NR_BENCH
-bench/nr_bench.o: $(nr_srcdir)/src/nr_exec.c $(nr_srcdir)/src/nr_fn_read.c
+$(nr_bench_variants): bench/nr_bench_%.o: $(nr_srcdir)/bench/nr_bench_get.c $(patsubst %,$(nr_srcdir)/src/%.c,nr_exec nr_fn_read nr_numa)
+	$(CC) $(CFLAGS) $(CPPFLAGS) -DNR_BENCH_AS=$* -c -o $@ $<
 endif
 endif
 
@@ -119,7 +121,7 @@ help:
 #:
 #: make test-numa   placement on machines with 2 and 4 NUMA nodes, which are emulated
 #:                  (NUMA="2 4 2+1": nodes, and nodes that have memory only; NUMA_TESTS="...")
-#: make test-numa-smoke  the shortest of that, on 2 nodes
+#: make test-numa-smoke  the shortest of that, on 2 nodes; part of "make test"
 #:
 #: make lint        rules about the source: includes, edges, unlisted tests
 #: make compilers   build with gcc and clang, -Wall -Wextra -Werror

@@ -59,29 +59,60 @@ CREATE OR REPLACE VIEW nr_caches AS
 
 -- ---- where memory lies -------------------------------------------------------------
 
--- Stable, so that the pages are looked at only when a query asks for these columns.
+-- Stable and dear, so that the pages are looked at only when a query asks for these columns, and
+-- of the rows that it wants.  Who is no member of pg_read_all_stats gets NULL instead of a look.
 CREATE FUNCTION nr_replica_node(replica integer) RETURNS integer
 AS 'MODULE_PATHNAME', 'nr_replica_node' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
 CREATE FUNCTION nr_cache_node(database name, cache oid, replica integer) RETURNS integer
 AS 'MODULE_PATHNAME', 'nr_cache_node' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
 CREATE FUNCTION nr_replica_bytes(database name, cache oid, replica integer, on_node boolean) RETURNS bigint
-AS 'MODULE_PATHNAME', 'nr_replica_bytes' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+AS 'MODULE_PATHNAME', 'nr_replica_bytes' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 100000;
 CREATE FUNCTION nr_memory_bytes(replica integer, on_node boolean) RETURNS bigint
-AS 'MODULE_PATHNAME', 'nr_memory_bytes' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+AS 'MODULE_PATHNAME', 'nr_memory_bytes' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 100000;
+CREATE FUNCTION nr_replica_operations(database name, cache oid, replica integer, by text) RETURNS bigint
+AS 'MODULE_PATHNAME', 'nr_replica_operations' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
 CREATE OR REPLACE VIEW nr_replicas AS
     SELECT r.*, nr_cache_node(r.database, r.relid, r.replica) AS node,
            nr_replica_bytes(r.database, r.relid, r.replica, true) AS bytes_on_node,
-           nr_replica_bytes(r.database, r.relid, r.replica, false) AS bytes_elsewhere
+           nr_replica_bytes(r.database, r.relid, r.replica, false) AS bytes_elsewhere,
+           nr_replica_operations(r.database, r.relid, r.replica, 'own') AS operations_by_own,
+           nr_replica_operations(r.database, r.relid, r.replica, 'worker') AS operations_by_worker,
+           nr_replica_operations(r.database, r.relid, r.replica, 'strangers') AS operations_by_strangers
       FROM nr_replicas() r;
 CREATE FUNCTION nr_token_moves(token integer) RETURNS bigint
 AS 'MODULE_PATHNAME', 'nr_token_moves' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+CREATE FUNCTION nr_token_worker(token integer) RETURNS boolean
+AS 'MODULE_PATHNAME', 'nr_token_worker' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
 CREATE OR REPLACE VIEW nr_tokens AS
-    SELECT t.*, nr_replica_node(t.replica) AS node, nr_token_moves(t.token) AS moves
+    SELECT t.*, nr_replica_node(t.replica) AS node, nr_token_moves(t.token) AS moves,
+           nr_token_worker(t.token) AS worker
       FROM nr_tokens() t;
 CREATE OR REPLACE VIEW nr_memory AS
     SELECT m.*, nr_memory_bytes(m.replica, true) AS bytes_on_node,
            nr_memory_bytes(m.replica, false) AS bytes_elsewhere
       FROM nr_memory() m;
+
+-- ---- who holds the numbers of commits back -----------------------------------------
+
+CREATE FUNCTION nr_log_commit_pid(database name, cache oid) RETURNS integer
+AS 'MODULE_PATHNAME', 'nr_log_commit_pid' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+CREATE OR REPLACE VIEW nr_logs AS
+    SELECT l.*, nr_log_commit_pid(l.database, l.relid) AS commit_pid
+      FROM nr_logs() l;
+
+-- ---- what leaves a node ------------------------------------------------------------
+
+CREATE FUNCTION nr_crossings(
+    OUT database name, OUT cache regclass, OUT relid oid, OUT replica integer,
+    OUT shared_updates bigint, OUT pool_updates bigint, OUT slots bigint, OUT positions bigint,
+    OUT batches bigint, OUT bytes bigint, OUT visits bigint
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'nr_crossings' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+CREATE VIEW nr_crossings AS SELECT * FROM nr_crossings();
+REVOKE ALL ON FUNCTION nr_crossings() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION nr_crossings() TO pg_read_all_stats;
+REVOKE ALL ON nr_crossings FROM PUBLIC;
+GRANT SELECT ON nr_crossings TO pg_read_all_stats;
 
 -- ---- dumps --------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ CREATE VIEW counted AS
 	SELECT cache, entries, hits, misses, writes, stats_reset IS NOT NULL AS reset
 	FROM nr_caches WHERE cache IN ('c'::regclass, 'd'::regclass, 'lr'::regclass) ORDER BY relid;
 CREATE VIEW combined AS
-	SELECT cache, sum(requests) AS requests, sum(operations) AS operations, sum(batches) > 0 AS batches, max(mean_batch) AS mean_batch,
+	SELECT cache, sum(requests) AS requests, sum(operations) AS operations, sum(batches) > 0 AS batches, sum(mean_batch * batches) / nullif(sum(batches), 0) AS mean_batch,
 	       sum(operations_applied) > 0 AS applied, sum(hits) AS hits, sum(misses) AS misses, sum(flips) > 0 AS flips,
 	       sum(reader_waits + reader_sleeps + writer_waits + writer_sleeps + response_sleeps + withdrawn + applied_by_others) < 0 AS negative
 	FROM nr_replicas WHERE cache IN ('c'::regclass, 'd'::regclass, 'lr'::regclass) GROUP BY cache, relid ORDER BY relid;
@@ -45,6 +45,7 @@ SELECT * FROM combined;
 SELECT count(*) AS differ FROM ((SELECT * FROM before EXCEPT SELECT * FROM state) UNION ALL (SELECT * FROM state EXCEPT SELECT * FROM before)) x;
 SELECT count(*) >= 3 AS compared FROM before;
 SELECT sum(full_count), sum(space_waits) FROM nr_logs WHERE cache IN ('c'::regclass, 'd'::regclass, 'lr'::regclass);
+SELECT sum(shared_updates) AS shared_updates FROM nr_crossings WHERE cache = 'c'::regclass;
 SELECT bool_and(stats_reset < now()) AS before, count(DISTINCT stats_reset) FROM nr_caches WHERE database = current_database();
 
 -- and they count on
@@ -54,6 +55,10 @@ SELECT nr_publish('lr');
 SELECT count(nr_get('c', i)), count(nr_get('d', i)), count(nr_get('lr', i)) FROM generate_series(96, 105) i;
 SELECT * FROM counted;
 SELECT * FROM combined;
+
+-- what crosses nodes: nothing where there is one replica
+SELECT (sum(shared_updates) > 0) = (count(*) > 1) AS between_replicas, bool_or(visits < 0 OR slots < 0 OR bytes < 0) AS negative
+  FROM nr_crossings WHERE cache = 'c'::regclass;
 
 -- at once: nothing undoes it; what this transaction has counted itself is past, too
 SELECT max(stats_reset) AS last FROM nr_caches WHERE cache = 'c'::regclass \gset
@@ -106,6 +111,8 @@ SELECT nr_stat_reset();
 SELECT nr_stat_reset_time(current_database(), 'c'::regclass) IS NOT NULL AS reset,
        nr_stat_reset_time('no_such_database', 'c'::regclass), nr_stat_reset_time(current_database(), 0), nr_stat_reset_time(NULL, 1);
 SELECT count(*) FROM nr_caches;
+SELECT count(*) FROM nr_crossings;
+SELECT count(*) FROM nr_crossings();
 RESET ROLE;
 REVOKE EXECUTE ON FUNCTION nr_stat_reset() FROM nr_regress_stat;
 SELECT hits, misses, writes, stats_reset IS NOT NULL AS reset FROM nr_caches WHERE cache = 'lr'::regclass;

@@ -19,7 +19,7 @@ FROM nr_caches WHERE relid = 'c'::regclass;
 SELECT cache, count(*) = (SELECT count(*) FROM nr_memory) AS each_replica, max(applied) > 0 AS applied,
        sum(operations) AS operations, sum(batches) <= sum(requests) AS combined,
        max(mean_batch) >= 1 AS mean, max(operations_applied) AS operations_applied,
-       sum(hits) AS hits, sum(misses) AS misses, count(combiner_pid) AS combiners,
+       sum(hits) AS hits, sum(misses) AS misses, count(combiner_pid) FILTER (WHERE combiner_pid NOT IN (SELECT pid FROM nr_tokens WHERE worker)) AS combiners,
        count(blocking_reader_pid) AS blocked
 FROM nr_replicas WHERE relid = 'c'::regclass GROUP BY cache;
 

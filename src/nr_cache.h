@@ -33,6 +33,7 @@
  *	 nr_fn_read.c, nr_fn_write.c, nr_fn_update.c, nr_fn_many.c, nr_fn_publish.c, nr_fn_take.c   SQL functions
  *	 nr_fdw*.c      planner, scans, modifications
  *	 nr_parallel.c  parallel plans in a transaction that has staged writes
+ *	 nr_worker.c    a background worker for each replica
  *	 nr_views.c     set-returning functions behind the views
  *	 nr_placed.c    columns of the views: on which nodes memory lies
  *	 nr_fn_stat.c   nr_stat_reset: counters since then
@@ -62,6 +63,7 @@ extern int	nr_guc_max_sessions;	/* 0 = auto: MaxBackends + auxiliary */
 extern int	nr_guc_log_size_kb; /* default of table option log_size */
 extern int	nr_guc_max_entry_bytes; /* key + value */
 extern int	nr_guc_max_batch_kb;	/* one atomic batch */
+extern bool nr_guc_workers;
 extern int	nr_guc_scan_memory_kb;	/* PGC_USERSET */
 extern int	nr_guc_replica;		/* PGC_USERSET; -1: the one of this node */
 

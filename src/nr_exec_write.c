@@ -127,7 +127,8 @@ nr_exec_found_space(const NrCache *cache)
 	NrGroupInfo group;
 	NrPoolInfo	pool;
 
-	return pool_is_short(cache, &group, &pool) && nr_sweep() > 0;
+	/* a sweep that freed nothing itself may have waited for a worker to do so */
+	return pool_is_short(cache, &group, &pool) && (nr_sweep() > 0 || !pool_is_short(cache, &group, &pool));
 }
 
 /*

@@ -24,6 +24,18 @@ stat_base(uint32 i)
 	return (NrStatBase *) (nr_stat_bases + i * nr_stat_base_bytes(nr_engine.geo.replicas));
 }
 
+static void
+subtract_crossings(NrCrossings *crossings, const NrCrossings *base)
+{
+	crossings->shared_updates -= base->shared_updates;
+	crossings->pool_updates -= base->pool_updates;
+	crossings->slots -= base->slots;
+	crossings->positions -= base->positions;
+	crossings->batches -= base->batches;
+	crossings->bytes -= base->bytes;
+	crossings->visits -= base->visits;
+}
+
 /* What is counted; positions, sizes, extents and order numbers are state. */
 static void
 subtract_replica(NrReplicaInfo *info, const NrReplicaInfo *base)
@@ -34,6 +46,8 @@ subtract_replica(NrReplicaInfo *info, const NrReplicaInfo *base)
 	info->ops -= base->ops;
 	info->ops_applied -= base->ops_applied;
 	info->helped -= base->helped;
+	info->ops_by_worker -= base->ops_by_worker;
+	info->ops_by_strangers -= base->ops_by_strangers;
 	info->bytes -= base->bytes;
 	info->reads_hit -= base->reads_hit;
 	info->reads_missed -= base->reads_missed;
@@ -43,6 +57,7 @@ subtract_replica(NrReplicaInfo *info, const NrReplicaInfo *base)
 	info->writer_sleeps -= base->writer_sleeps;
 	info->response_sleeps -= base->response_sleeps;
 	info->withdrawn -= base->withdrawn;
+	subtract_crossings(&info->crossings, &base->crossings);
 }
 
 void
@@ -73,7 +88,7 @@ nr_stat_reset(PG_FUNCTION_ARGS)
 		NrRegEntry *entry = &nr_shared->entries[i];
 		NrStatBase *base = stat_base(i);
 
-		if (pg_atomic_read_u64(&entry->state) == 0 || entry->dboid != MyDatabaseId)
+		if (!nr_reg_in_use(pg_atomic_read_u64(&entry->state)) || entry->dboid != MyDatabaseId)
 			continue;
 		nr_group_info(&nr_engine, i, &base->group);
 		for (uint32 r = 0; r < nr_entry_replicas(entry); r++)
@@ -125,7 +140,7 @@ look_at_groups(FunctionCallInfo fcinfo, NrGroupInfo *all)
 		NrRegEntry *entry = &nr_shared->entries[i];
 		NrGroupInfo group;
 
-		if (pg_atomic_read_u64(&entry->state) == 0 || entry->dboid != dboid || entry->relid != relid)
+		if (!nr_reg_in_use(pg_atomic_read_u64(&entry->state)) || entry->dboid != dboid || entry->relid != relid)
 			continue;
 		nr_group_info(&nr_engine, i, &group);
 		all->aliased |= group.aliased;

@@ -9,6 +9,7 @@
 
 #include <limits.h>
 
+#include "access/parallel.h"
 #include "utils/guc.h"
 
 int			nr_guc_memory_mb = 128;
@@ -20,6 +21,7 @@ int			nr_guc_max_entry_bytes = 64 * 1024;
 int			nr_guc_max_batch_kb = 4096;
 int			nr_guc_scan_memory_kb = 256 * 1024;
 int			nr_guc_replica = -1;
+bool		nr_guc_workers = true;
 
 static char *nr_guc_replicas_text;
 
@@ -47,15 +49,18 @@ replicas_assign(const char *newval, void *extra)
 	nr_guc_replicas = *(int *) extra;
 }
 
+/*
+ * What was written down when there were more replicas must not be in anybody's way.  Of roles and
+ * databases PostgreSQL makes a warning; a parallel worker takes whatever its leader has, which
+ * may come from before the number was known: replica_wanted in nr_token.c passes over it.
+ */
 static bool
 replica_check(int *newval, void **extra, GucSource source)
 {
-	if (nr_shmem_ready() && *newval >= (int) nr_engine.geo.replicas)
-	{
-		GUC_check_errdetail("There are %u replicas, counted from 0.", nr_engine.geo.replicas);
-		return false;
-	}
-	return true;
+	if (!nr_shmem_ready() || *newval < (int) nr_engine.geo.replicas || InitializingParallelWorker)
+		return true;
+	GUC_check_errdetail("Replicas are numbered from 0 to %u.", nr_engine.geo.replicas - 1);
+	return false;
 }
 
 /* Call sites open their caches again, and that is where a token moves. */
@@ -103,6 +108,11 @@ define_start_settings(void)
 							"A call, a transaction's changes to a cache, or what awaits nr_publish().",
 							&nr_guc_max_batch_kb, 4096, 64, 1024 * 1024,
 							PGC_POSTMASTER, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomBoolVariable("nr_cache.workers",
+							 "Start a background worker for each replica, if there are several.",
+							 "It applies what was written elsewhere when nobody reads or writes on its node.",
+							 &nr_guc_workers, true,
+							 PGC_POSTMASTER, 0, NULL, NULL, NULL);
 }
 
 void

@@ -20,15 +20,17 @@ _PG_init(void)
 {
 	bool		preloaded = process_shared_preload_libraries_in_progress;
 
+#ifdef NR_TEST_POINTS
+	if (preloaded)
+		nr_test_point_init();	/* before nr_guc_init reserves the prefix */
+#endif
 	nr_guc_init(preloaded);
 	if (!preloaded)
 		return;
 
 	nr_shmem_install();
+	nr_worker_install();
 	nr_lifetime_init();
 	nr_ddl_init();
 	nr_parallel_init();
-#ifdef NR_TEST_POINTS
-	nr_test_point_init();
-#endif
 }

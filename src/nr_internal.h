@@ -37,9 +37,10 @@ extern void nr_guc_init(bool preloaded);
  *
  * "state" is 0 when the entry is free, else its generation (a number that never
  * repeats) shifted left by one, with NR_REG_SWEEP set while somebody examines
- * whether it is an orphan.  It changes from 0, and to 0, under the registry
- * lock held exclusively; the mark is set and cleared without.  The other fields
- * are protected by the registry lock.
+ * whether it is an orphan; or NR_REG_LEFT when it has been freed but for the engine's
+ * group, at which a worker is, who destroys it when it leaves.  It changes from 0, and to
+ * 0, under the registry lock held exclusively; the mark is set and cleared without.  The
+ * other fields are protected by the registry lock.
  */
 typedef struct NrRegEntry
 {
@@ -60,6 +61,8 @@ typedef struct NrRegEntry
 	((entry)->scheme == NR_SCHEME_LEFT_RIGHT ? 1 : nr_engine.geo.replicas)
 
 #define NR_REG_SWEEP	UINT64CONST(1)
+#define NR_REG_LEFT		UINT64_MAX
+#define nr_reg_in_use(state)	((state) != 0 && (state) != NR_REG_LEFT)
 
 typedef struct NrShared
 {
@@ -68,6 +71,8 @@ typedef struct NrShared
 	pg_atomic_uint64 swept;		/* states that sweeps have freed; counts up under the registry lock */
 	uint32		nentries;
 	pg_atomic_uint64 misplaced; /* replicas of which nr_numa_warn has said so */
+	pg_atomic_uint32 worker_at[NR_GUC_REPLICAS_MAX];	/* where each replica's worker is: group + 1; 0: nowhere */
+	char		pad[PG_CACHE_LINE_SIZE];	/* workers write the line above all the time */
 	NrRegEntry	entries[FLEXIBLE_ARRAY_MEMBER];
 } NrShared;
 
@@ -216,6 +221,22 @@ extern bool nr_registry_mark(uint32 i, uint64 generation);
 
 /* Sweep, second half: free it if nobody has taken the mark away.  Cannot fail. */
 extern bool nr_registry_free_marked(uint32 i, uint64 generation);
+
+/*
+ * The worker of replica r is at group i from visit to leave: nobody destroys it then.  False: there is
+ * none, and no leave.  Only the worker's; it holds no lock meanwhile, and nobody waits for it: who frees
+ * the entry leaves the group to it.
+ */
+extern bool nr_registry_visit(uint32 r, uint32 i);
+extern void nr_registry_leave(uint32 r, uint32 i);
+
+/* Give workers a moment to destroy what was left to them. */
+extern void nr_registry_await_left(void);
+
+/* ---- workers (nr_worker.c) ---- */
+
+/* In the postmaster, while libraries are preloaded: a worker for each replica, if there are several. */
+extern void nr_worker_install(void);
 
 /* ---- counters (nr_fn_stat.c) ---- */
 

@@ -280,8 +280,8 @@ nr_lifetime_move(NrSession *session)
 		if (!cache->attached)
 			continue;
 		nr_group_detach(&cache->handle);
-		/* no lock, no telling what the group is by now */
-		cache->attached = cache->locked != NoLock &&
+		/* no lock, no telling what the group is by now; nor when a ROLLBACK TO has freed it, lock or not */
+		cache->attached = cache->locked != NoLock && nr_registry_confirm(&entry->ref) &&
 			nr_group_attach(session, entry->ref.group, &ds_hash_dispatch, &cache->handle) == NR_OK;
 	}
 }

@@ -13,6 +13,7 @@
 #include <sched.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #ifndef NR_NO_NUMA
 #include <numa.h>
@@ -146,6 +147,16 @@ find_rseq_node(void)
 	return NULL;
 }
 
+/* glibc has getcpu from 2.29 on, which needs no system call; others have none. */
+#ifdef __GLIBC_PREREQ
+#if __GLIBC_PREREQ(2, 29)
+#define ask_node(node) getcpu(NULL, node)
+#endif
+#endif
+#ifndef ask_node
+#define ask_node(node) syscall(SYS_getcpu, NULL, node, NULL)
+#endif
+
 static int
 current_node(void)
 {
@@ -160,7 +171,7 @@ current_node(void)
 	}
 	if (rseq_node != NULL)
 		return (int) pg_atomic_read_u32(unconstify(pg_atomic_uint32 *, rseq_node));
-	return getcpu(NULL, &node) == 0 ? (int) node : NR_NODE_NONE;
+	return ask_node(&node) == 0 ? (int) node : NR_NODE_NONE;
 }
 
 /* nr_placement_replica, but for the search when nothing has changed. */
@@ -178,6 +189,39 @@ nr_numa_replica_here(unsigned nth)
 	last_nth = nth;
 	last_replica = nr_placement_replica(&placement, node, nth);
 	return last_replica;
+}
+
+void
+nr_numa_run_on(int replica)
+{
+#ifndef NR_NO_NUMA
+	struct bitmask *allowed;
+	struct bitmask *wanted;
+	struct bitmask *cpus;
+
+	if (placement.nhomes == 1)
+		return;
+	allowed = numa_allocate_cpumask();
+	wanted = numa_allocate_cpumask();
+	cpus = numa_allocate_cpumask();
+	if (numa_sched_getaffinity(0, allowed) >= 0)
+	{
+		for (int a = 0; a < placement.nnodes; a++)
+		{
+			if (placement.node[a].home != replica % placement.nhomes ||
+				numa_node_to_cpus(placement.node[a].number, cpus) != 0)
+				continue;
+			for (unsigned i = 0; i < cpus->size; i++)
+				if (numa_bitmask_isbitset(cpus, i) && numa_bitmask_isbitset(allowed, i))
+					numa_bitmask_setbit(wanted, i);
+		}
+		if (numa_bitmask_weight(wanted) > 0 && numa_sched_setaffinity(0, wanted) != 0)
+			ereport(LOG, (errmsg("could not let a worker of nr_cache run on its NUMA node: %m")));
+	}
+	numa_free_cpumask(cpus);
+	numa_free_cpumask(wanted);
+	numa_free_cpumask(allowed);
+#endif
 }
 
 /* ---- pages ---- */
@@ -298,7 +342,7 @@ nr_numa_bind(char *control, Size control_bytes, char *const *regions, int nregio
 	bound = bind_all(control, control_bytes, regions, nregions, region_bytes);
 	if (!bound)
 	{
-		bool		size = errno == EINVAL;
+		bool		size = errno == EINVAL && !nr_numa_small_pages();
 
 		ereport(LOG,
 				(errmsg("could not bind memory of nr_cache to NUMA nodes: %m"),

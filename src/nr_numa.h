@@ -34,6 +34,12 @@ extern const char *nr_numa_describe(void);
 extern int	nr_numa_replica_here(unsigned nth);
 
 /*
+ * This process runs on the processors of the nodes that use this replica from now on, as far as it may.
+ * Where that is not possible, it goes on where it is.
+ */
+extern void nr_numa_run_on(int replica);
+
+/*
  * In the postmaster, before anybody has touched it: bind the regions and interleave the
  * control block.  All are aligned to the pages that they are made of.
  */

@@ -11,13 +11,26 @@
 
 #include "nr_numa.h"
 
+#include "catalog/pg_authid.h"
 #include "commands/dbcommands.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(nr_replica_node);
 PG_FUNCTION_INFO_V1(nr_cache_node);
 PG_FUNCTION_INFO_V1(nr_replica_bytes);
 PG_FUNCTION_INFO_V1(nr_memory_bytes);
+PG_FUNCTION_INFO_V1(nr_replica_operations);
 PG_FUNCTION_INFO_V1(nr_token_moves);
+PG_FUNCTION_INFO_V1(nr_token_worker);
+
+/* A look takes time and memory, and tells of others' caches. */
+static inline bool
+may_look(void)
+{
+	return has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS);
+}
 
 /* Of the extents of a replica's region, those of a group, or of all groups. */
 static bool
@@ -45,8 +58,8 @@ count_extents(uint32 r, uint32 group, bool all, NrNumaCount *count)
 }
 
 /*
- * Of a cache that is interleaved, all regions: of small pages only those that it has
- * touched count anyway.  Of huge pages the ones whose turn it is.
+ * Of a cache that is interleaved: in the region whose turn it is, or, of its log and of large requests, in the
+ * first one, where small pages tell whether there is something.
  */
 static bool
 count_interleaved(uint32 group, NrNumaCount *count)
@@ -58,7 +71,7 @@ count_interleaved(uint32 group, NrNumaCount *count)
 		if (nr_extent_group(&nr_engine, x) != group)
 			continue;
 		for (uint32 r = 0; r < n; r++)
-			if ((r == x % n || nr_numa_small_pages()) &&
+			if ((r == x % n || (r == 0 && nr_numa_small_pages())) &&
 				!nr_numa_count(nr_engine.extents[r] + ((Size) x << nr_engine.geo.extent_shift),
 							   (Size) 1 << nr_engine.geo.extent_shift,
 							   nr_placement_node(nr_numa_placement(), r), count))
@@ -112,18 +125,22 @@ nr_replica_node(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(nr_placement_node(nr_numa_placement(), r));
 }
 
-/* The state of a cache; -1: it has none. */
+/* The state of a cache; -1: it has none.  Views ask for the same one again, or for one behind it. */
 static int64
 group_of(const char *database, Oid relid)
 {
+	static uint32 last = 0;
 	Oid			dboid = get_database_oid(database, true);
 
-	for (uint32 i = 0; i < nr_shared->nentries; i++)
+	for (uint32 n = 0; n < nr_shared->nentries; n++)
 	{
+		uint32		i = (last + n) % nr_shared->nentries;
 		NrRegEntry	entry;
 
-		if (nr_registry_read(i, &entry, NULL, NULL) && entry.dboid == dboid && entry.relid == relid)
-			return i;
+		if (!nr_registry_read(i, &entry, NULL, NULL) || entry.dboid != dboid || entry.relid != relid)
+			continue;
+		last = i;
+		return i;
 	}
 	return -1;
 }
@@ -146,7 +163,7 @@ nr_cache_node(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(node);
 }
 
-/* Bytes of a cache's replica that have been touched and are where they should be, or are not; NULL when the system does not tell. */
+/* Bytes of a cache's replica that have been touched and are where they should be, or are not; NULL for who may not look, or when the system does not tell. */
 Datum
 nr_replica_bytes(PG_FUNCTION_ARGS)
 {
@@ -155,6 +172,8 @@ nr_replica_bytes(PG_FUNCTION_ARGS)
 	NrNumaCount count = {0};
 
 	nr_require_shmem();
+	if (!may_look())
+		PG_RETURN_NULL();
 	group = group_of(NameStr(*PG_GETARG_NAME(0)), PG_GETARG_OID(1));
 	if (group < 0 || no_such_replica(r))
 		PG_RETURN_NULL();
@@ -174,23 +193,67 @@ nr_memory_bytes(PG_FUNCTION_ARGS)
 	NrNumaCount count = {0};
 
 	nr_require_shmem();
-	if (no_such_replica(r) || !count_region(r, &count))
+	if (!may_look() || no_such_replica(r) || !count_region(r, &count))
 		PG_RETURN_NULL();
 	warn_if_misplaced(r, &count);
 	PG_RETURN_INT64((int64) (PG_GETARG_BOOL(1) ? count.on_node : count.elsewhere));
+}
+
+/* Operations that a replica of a cache has applied, by whom: "own" backends, its "worker", "strangers" from other replicas. */
+Datum
+nr_replica_operations(PG_FUNCTION_ARGS)
+{
+	int64		group;
+	int32		r = PG_GETARG_INT32(2);
+	char	   *by = text_to_cstring(PG_GETARG_TEXT_PP(3));
+	NrRegEntry	entry;
+	NrGroupInfo info;
+	NrReplicaInfo replicas[NR_GUC_REPLICAS_MAX];
+	NrReplicaInfo *replica;
+
+	nr_require_shmem();
+	group = group_of(NameStr(*PG_GETARG_NAME(0)), PG_GETARG_OID(1));
+	if (group < 0 || no_such_replica(r) || !nr_registry_read(group, &entry, &info, replicas) ||
+		r >= nr_entry_replicas(&entry))
+		PG_RETURN_NULL();
+	replica = &replicas[r];
+	if (strcmp(by, "own") == 0)
+		PG_RETURN_INT64((int64) (replica->ops_applied - replica->ops_by_worker - replica->ops_by_strangers));
+	if (strcmp(by, "worker") == 0)
+		PG_RETURN_INT64((int64) replica->ops_by_worker);
+	if (strcmp(by, "strangers") == 0)
+		PG_RETURN_INT64((int64) replica->ops_by_strangers);
+	PG_RETURN_NULL();
+}
+
+static bool
+token_info(int32 token, NrSessionInfo *info)
+{
+	nr_require_shmem();
+	memset(info, 0, sizeof(*info));
+	if (token >= 0 && (uint32) token < nr_engine.geo.sessions)
+		nr_session_info(&nr_engine, (uint32) token, info);
+	return info->used;
 }
 
 /* How often a token has followed its process to another replica; NULL: nobody has it. */
 Datum
 nr_token_moves(PG_FUNCTION_ARGS)
 {
-	int32		token = PG_GETARG_INT32(0);
-	NrSessionInfo info = {0};
+	NrSessionInfo info;
 
-	nr_require_shmem();
-	if (token >= 0 && (uint32) token < nr_engine.geo.sessions)
-		nr_session_info(&nr_engine, (uint32) token, &info);
-	if (!info.used)
+	if (!token_info(PG_GETARG_INT32(0), &info))
 		PG_RETURN_NULL();
 	PG_RETURN_INT64((int64) info.moves);
+}
+
+/* Is it a background worker's?  NULL: nobody has it. */
+Datum
+nr_token_worker(PG_FUNCTION_ARGS)
+{
+	NrSessionInfo info;
+
+	if (!token_info(PG_GETARG_INT32(0), &info))
+		PG_RETURN_NULL();
+	PG_RETURN_BOOL(info.worker);
 }

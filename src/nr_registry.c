@@ -18,12 +18,18 @@
  *	   operation that is a full barrier, and locks are taken and looked at under
  *	   a lightweight lock.
  *
+ * Workers (nr_worker.c) hold no lock: each says at which group it is and then looks whether the
+ * entry is in use; who frees an entry says so and then looks at the workers.  A full barrier
+ * stands between the two on both sides.  If a worker is there, the group is left to it.
+ *
  * Lookups are scans: each backend keeps what it found and only confirms it.
  */
 #include "nr_internal.h"
 
 #include "access/transam.h"
 #include "access/xact.h"
+
+#define AWAIT_LEFT_MS	100		/* a worker is done in less, unless somebody has stopped it */
 
 static inline bool
 entry_is(const NrRegEntry *entry, Oid relid)
@@ -71,18 +77,40 @@ find_locked(Oid relid, uint64 fingerprint, NrRegRef *ref)
 	return false;
 }
 
-/* The caller holds the registry lock exclusively, and nobody uses the entry. */
+static bool
+worker_is_at(uint32 i)
+{
+	for (uint32 r = 0; r < nr_engine.geo.replicas; r++)
+		if (pg_atomic_read_u32(&nr_shared->worker_at[r]) == i + 1)
+			return true;
+	return false;
+}
+
+/* Destroy the group of an entry that was freed, unless a worker is there.  The caller holds the registry lock exclusively. */
+static void
+destroy_left(uint32 i)
+{
+	pg_atomic_uint64 *state = &nr_shared->entries[i].state;
+
+	if (pg_atomic_read_u64(state) != NR_REG_LEFT || worker_is_at(i))
+		return;
+	nr_group_destroy(&nr_engine, i, &ds_hash_dispatch);
+	pg_atomic_write_u64(state, 0);
+}
+
+/* The caller holds the registry lock exclusively, and no session uses the entry. */
 static void
 free_locked(uint32 i)
 {
 	NrRegEntry *entry = &nr_shared->entries[i];
 
-	pg_atomic_write_u64(&entry->state, 0);
 	entry->dboid = InvalidOid;
 	entry->relid = InvalidOid;
 	entry->xact = InvalidTransactionId;
 	entry->layout_xid = InvalidTransactionId;
-	nr_group_destroy(&nr_engine, i, &ds_hash_dispatch);
+	pg_atomic_write_u64(&entry->state, NR_REG_LEFT);
+	pg_memory_barrier();		/* before the look at workers */
+	destroy_left(i);
 }
 
 static void
@@ -130,8 +158,12 @@ make_locked(const NrCacheDef *def, bool committed, uint64 seed, NrRegRef *ref)
 	NrRegEntry *entry;
 	NrStatus	status;
 
-	while (i < nr_shared->nentries && pg_atomic_read_u64(&nr_shared->entries[i].state) != 0)
-		i++;
+	for (; i < nr_shared->nentries; i++)
+	{
+		destroy_left(i);
+		if (pg_atomic_read_u64(&nr_shared->entries[i].state) == 0)
+			break;
+	}
 	if (i == nr_shared->nentries)
 		return NR_NO_GROUP;
 
@@ -163,6 +195,7 @@ make_locked(const NrCacheDef *def, bool committed, uint64 seed, NrRegRef *ref)
 	ref->group = i;
 	ref->generation = ++nr_shared->last_generation;
 	ref->seed = seed;
+	pg_write_barrier();			/* workers look at it without the lock */
 	pg_atomic_write_u64(&entry->state, ref->generation << 1);
 	return NR_OK;
 }
@@ -177,6 +210,7 @@ nr_registry_make(const NrCacheDef *def, bool committed, NrRegRef *ref)
 		elog(ERROR, "could not generate a random hash seed");
 
 	LWLockAcquire(nr_registry_lock, LW_EXCLUSIVE);
+	NR_POINT("registry_locked");
 	if (!find_locked(def->relid, def->fingerprint, ref))
 	{
 		if (committed)
@@ -263,7 +297,7 @@ nr_registry_read(uint32 i, NrRegEntry *entry, NrGroupInfo *group, NrReplicaInfo 
 	entry->stats_reset = from->stats_reset;
 
 	/* the lock keeps the group from being dropped and made anew meanwhile */
-	if (state != 0 && group != NULL)
+	if (nr_reg_in_use(state) && group != NULL)
 	{
 		nr_group_info(&nr_engine, i, group);
 		for (uint32 r = 0; r < nr_entry_replicas(entry); r++)
@@ -271,7 +305,56 @@ nr_registry_read(uint32 i, NrRegEntry *entry, NrGroupInfo *group, NrReplicaInfo 
 		nr_stat_since_reset(i, group, replicas);
 	}
 	LWLockRelease(nr_registry_lock);
-	return state != 0;
+	return nr_reg_in_use(state);
+}
+
+/* ---- workers ---- */
+
+bool
+nr_registry_visit(uint32 r, uint32 i)
+{
+	pg_atomic_uint64 *state = &nr_shared->entries[i].state;
+
+	if (!nr_reg_in_use(pg_atomic_read_u64(state)))
+		return false;
+	pg_atomic_write_u32(&nr_shared->worker_at[r], i + 1);
+	pg_memory_barrier();		/* before the look at the state; also after nr_worker_rest */
+	if (nr_reg_in_use(pg_atomic_read_u64(state)))
+	{
+		pg_read_barrier();		/* what the group is comes after that it is in use */
+		return true;
+	}
+	nr_registry_leave(r, i);
+	return false;
+}
+
+void
+nr_registry_leave(uint32 r, uint32 i)
+{
+	pg_memory_barrier();		/* what was done there is done */
+	pg_atomic_write_u32(&nr_shared->worker_at[r], 0);
+	pg_memory_barrier();
+	if (pg_atomic_read_u64(&nr_shared->entries[i].state) != NR_REG_LEFT)
+		return;
+	LWLockAcquire(nr_registry_lock, LW_EXCLUSIVE);
+	destroy_left(i);
+	LWLockRelease(nr_registry_lock);
+}
+
+static bool
+any_left(void)
+{
+	for (uint32 i = 0; i < nr_shared->nentries; i++)
+		if (pg_atomic_read_u64(&nr_shared->entries[i].state) == NR_REG_LEFT)
+			return true;
+	return false;
+}
+
+void
+nr_registry_await_left(void)
+{
+	for (int i = 0; i < AWAIT_LEFT_MS && any_left(); i++)
+		pg_usleep(1000L);
 }
 
 /* ---- sweep ---- */
@@ -293,7 +376,7 @@ nr_registry_free_marked(uint32 i, uint64 generation)
 	bool		freed;
 
 	LWLockAcquire(nr_registry_lock, LW_EXCLUSIVE);
-	freed = pg_atomic_compare_exchange_u64(&nr_shared->entries[i].state, &state, 0);
+	freed = pg_atomic_compare_exchange_u64(&nr_shared->entries[i].state, &state, NR_REG_LEFT);
 	if (freed)
 	{
 		free_locked(i);

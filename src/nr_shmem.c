@@ -67,7 +67,9 @@ plan_geometry(NrGeometry *geo)
 	geo->extents = (uint32) Min(bytes >> geo->extent_shift, (uint64) 1 << 20);
 	geo->replicas = nr_numa_place(nr_guc_replicas, NR_GUC_REPLICAS_MAX)->nreplicas;
 	geo->sessions = nr_guc_max_sessions == 0 ?
-		Min(MaxBackends + NUM_AUXILIARY_PROCS, NR_SESSIONS_MAX) : nr_guc_max_sessions;
+		MaxBackends + NUM_AUXILIARY_PROCS :
+		nr_guc_max_sessions + (nr_guc_workers && geo->replicas > 1 ? geo->replicas : 0);
+	geo->sessions = Min(geo->sessions, NR_SESSIONS_MAX);
 	geo->groups = nr_guc_max_caches;
 	geo->session_buffer_bytes = SESSION_BUFFER_BYTES;
 }
@@ -98,6 +100,14 @@ fit_settings(const NrGeometry *geo)
 				 errhint("An entry must fit an extent of %d kB; extents grow with \"%s\".",
 						 1 << (geo->extent_shift - 10), "nr_cache.memory")));
 		nr_guc_max_entry_bytes = (int) entry_max;
+	}
+
+	if (nr_guc_replica >= (int) geo->replicas)
+	{
+		ereport(LOG,
+				(errmsg("\"%s\" is set to -1 instead of %d", "nr_cache.replica", nr_guc_replica),
+				 errdetail("Replicas are numbered from 0 to %u.", geo->replicas - 1)));
+		nr_guc_replica = -1;
 	}
 
 	batch_min = ds_hash_op_bytes(0, nr_guc_max_entry_bytes) + 1023;
@@ -239,6 +249,8 @@ format_head(NrShared *shared)
 	pg_atomic_init_u64(&shared->swept, 0);
 	shared->nentries = geometry.groups;
 	pg_atomic_init_u64(&shared->misplaced, 0);
+	for (uint32 r = 0; r < NR_GUC_REPLICAS_MAX; r++)
+		pg_atomic_init_u32(&shared->worker_at[r], 0);
 	for (uint32 i = 0; i < geometry.groups; i++)
 		pg_atomic_init_u64(&shared->entries[i].state, 0);
 	for (uint32 i = 0; i < geometry.sessions; i++)

@@ -95,6 +95,7 @@ nr_sweep(void)
 	if (IsParallelWorker())
 		return 0;
 	lock_sweep(&sweep);
+	NR_POINT("sweep_locked");
 	AcceptInvalidationMessages();
 	for (uint32 i = 0; i < nr_shared->nentries; i++)
 	{
@@ -120,6 +121,7 @@ nr_sweep(void)
 			(void) nr_registry_free_marked(i, generation);
 	}
 	LockRelease(&sweep, ExclusiveLock, false);
+	nr_registry_await_left();
 	return (int) (pg_atomic_read_u64(&nr_shared->swept) - before);
 }
 

@@ -14,7 +14,9 @@
  *		terminate	SIGTERM to itself: as pg_terminate_backend()
  *		error		an error, at points whose names begin with "stage_"
  *
- * nr_cache.test_fence = r takes from this backend the memory of all replicas but r.
+ * nr_cache.test_fence = r takes from this backend the memory of all replicas but r.  What the
+ * engine declares (NR_FAR) it gets back for the time of that access, to read or to write, page by page;
+ * anything else is a SIGSEGV.  nr_cache.test_crossed counts what was declared.
  *
  * A point may lie inside a combine, where nothing may be allocated or raised:
  * so the text is taken apart when it is set, and the actions are bare system
@@ -151,12 +153,128 @@ test_point_pass(const char *name)
 	}
 }
 
+/* ---- the fence ---- */
+
 /* This process can no longer touch the memory of any replica but this one; -1: of all again. */
 static int	nr_test_fence = -1;
+
+#define LIFTS_MAX	1024
+
+/* A place that is accessible for the time of an access; the last one ends first. */
+typedef struct Lift
+{
+	char	   *start;			/* pages; NULL: nothing was done, they are our own or accessible anyway */
+	Size		bytes;
+	bool		fenced;
+	bool		write;
+	bool		more;			/* of the one before: ends with it */
+} Lift;
+
+static char *nr_test_crossed_text;
+static int	nr_test_undeclared = -1;
+static Lift lifts[LIFTS_MAX];
+static int	nlifts;
+static NrCrossings crossed;
+
+static void
+protect(const Lift *lift, int protection)
+{
+	if (lift->start != NULL && mprotect(lift->start, lift->bytes, protection) != 0)
+		abort();				/* in the middle of the engine nothing can be reported */
+}
+
+/* Does another replica have it? */
+static bool
+is_fenced(const char *start)
+{
+	Size		bytes = nr_engine_region_bytes(&nr_engine.geo);
+
+	for (uint32 r = 0; r < nr_engine.geo.replicas; r++)
+		if (start >= nr_engine.region[r] && start < nr_engine.region[r] + bytes)
+			return r != (uint32) nr_test_fence;
+	abort();
+}
+
+/* Within a visit everything is accessible. */
+static bool
+is_open(const char *start)
+{
+	for (int i = 0; i < nlifts; i++)
+		if (lifts[i].write && lifts[i].start != NULL &&
+			start >= lifts[i].start && start < lifts[i].start + lifts[i].bytes)
+			return true;
+	return false;
+}
+
+static void
+lift_begin(const char *start, Size bytes, bool write, bool more)
+{
+	uintptr_t	page = sysconf(_SC_PAGESIZE);
+	uintptr_t	from = (uintptr_t) start & ~(page - 1);
+	Lift	   *lift = &lifts[nlifts];
+
+	if (nlifts == LIFTS_MAX)
+		abort();
+	lift->fenced = is_fenced(start);
+	lift->start = lift->fenced && !is_open(start) ? (char *) from : NULL;
+	lift->bytes = (((uintptr_t) start + bytes + page - 1) & ~(page - 1)) - from;
+	lift->write = write;
+	lift->more = more;
+	protect(lift, write ? PROT_READ | PROT_WRITE : PROT_READ);
+	nlifts++;
+}
+
+static void
+lift_end(void)
+{
+	bool		more;
+
+	do
+	{
+		protect(&lifts[--nlifts], PROT_NONE);
+		more = lifts[nlifts].more;
+	} while (more);
+}
+
+/* See NR_FAR. */
+static void
+test_far(const NrEngine *engine, NrFar what, const void *start, size_t bytes, bool write)
+{
+	bool		far;
+
+	if (nr_test_fence < 0)
+		return;
+	if (what == NR_FAR_DONE)
+	{
+		lift_end();
+		return;
+	}
+	lift_begin(start, bytes, write, what == NR_FAR_MORE_OF_IT);
+	far = lifts[nlifts - 1].fenced;
+	if (what == (NrFar) nr_test_undeclared)
+		protect(&lifts[nlifts - 1], PROT_NONE);
+	if (what == NR_FAR_MORE_OF_IT)
+		crossed.bytes += far ? bytes : 0;
+	crossed.slots += far && what == NR_FAR_SLOT;
+	crossed.positions += far && what == NR_FAR_POSITION;
+	crossed.batches += far && what == NR_FAR_BATCH;
+	crossed.visits += far && what == NR_FAR_VISIT;
+}
+
+static const char *
+test_crossed_show(void)
+{
+	static char text[128];
+
+	snprintf(text, sizeof(text), UINT64_FORMAT "|" UINT64_FORMAT "|" UINT64_FORMAT "|" UINT64_FORMAT "|" UINT64_FORMAT,
+			 crossed.slots, crossed.positions, crossed.batches, crossed.bytes, crossed.visits);
+	return text;
+}
 
 static void
 test_fence_assign(int newval, void *extra)
 {
+	memset(&crossed, 0, sizeof(crossed));
 	for (uint32 r = 0; nr_shmem_ready() && r < nr_engine.geo.replicas; r++)
 		if (mprotect(nr_engine.region[r], nr_engine_region_bytes(&nr_engine.geo),
 					 newval < 0 || (uint32) newval == r ? PROT_READ | PROT_WRITE : PROT_NONE) != 0)
@@ -171,6 +289,16 @@ nr_test_point_init(void)
 							NULL,
 							&nr_test_fence, -1, -1, NR_REPLICAS_MAX - 1,
 							PGC_USERSET, GUC_NOT_IN_SAMPLE, NULL, test_fence_assign, NULL);
+	DefineCustomIntVariable("nr_cache.test_undeclared",
+							"Accesses of this kind (NrFar) are treated as if they were not declared.",
+							NULL,
+							&nr_test_undeclared, -1, -1, NR_FAR_WHOLE,
+							PGC_USERSET, GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
+	DefineCustomStringVariable("nr_cache.test_crossed",
+							   "Declared accesses to other replicas since the fence was set: slots, positions, batches, bytes, visits.",
+							   NULL,
+							   &nr_test_crossed_text, "",
+							   PGC_INTERNAL, GUC_NOT_IN_SAMPLE, NULL, NULL, test_crossed_show);
 	DefineCustomStringVariable("nr_cache.test_point",
 							   "Does something to this backend at a named place of the engine.",
 							   NULL,
@@ -187,6 +315,7 @@ nr_test_point_init(void)
 							&nr_test_point_passed, 0, 0, INT_MAX,
 							PGC_INTERNAL, GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
 	nr_test_point_hook = test_point_pass;
+	nr_far_hook = test_far;
 }
 
 #endif							/* NR_TEST_POINTS */

@@ -298,6 +298,23 @@ put_order(Row *row, const NrRegEntry *entry, const NrGroupInfo *group)
 	put_int8(row, group->order_horizon);
 }
 
+/* Who holds a replica up: a reader in the way of the combiner, else the combiner. */
+static uint32
+in_the_way(const NrReplicaInfo *info)
+{
+	return info->blocking_reader != NR_SESSION_NONE ? info->blocking_reader : info->combiner;
+}
+
+/*
+ * How far a replica is; the older of two copies is always behind, and counts only if somebody is
+ * in the way, who may be a reader in that one while the other one is at the tail.
+ */
+static uint64
+position_held(const NrReplicaInfo *info)
+{
+	return in_the_way(info) == NR_SESSION_NONE ? info->applied : Min(info->applied, info->applied_idle);
+}
+
 PG_FUNCTION_INFO_V1(nr_logs);
 
 Datum
@@ -311,7 +328,6 @@ nr_logs(PG_FUNCTION_ARGS)
 		NrRegEntry	entry;
 		NrGroupInfo group;
 		NrReplicaInfo replicas[NR_GUC_REPLICAS_MAX];
-		NrReplicaInfo last = {0};
 		uint32		laggard = 0;
 		uint64		used = 0;
 
@@ -319,14 +335,9 @@ nr_logs(PG_FUNCTION_ARGS)
 			continue;
 		for (uint32 r = 0; r < nr_entry_replicas(&entry); r++)
 		{
-			const NrReplicaInfo *info = &replicas[r];
-
-			used = Max(used, info->ring_used_bytes);
-			if (r == 0 || info->applied < last.applied)
-			{
+			used = Max(used, replicas[r].ring_used_bytes);
+			if (position_held(&replicas[r]) < position_held(&replicas[laggard]))
 				laggard = r;
-				last = *info;
-			}
 		}
 
 		put_cache(&row, &entry);
@@ -344,11 +355,10 @@ nr_logs(PG_FUNCTION_ARGS)
 		put_int8(&row, group.released);
 		put_int8(&row, group.pending);
 		put_order(&row, &entry, &group);
-		if (last.applied < group.tail)
+		if (position_held(&replicas[laggard]) < group.tail)
 		{
 			put_int4(&row, laggard);
-			/* a reader in the way of the combiner is the culprit, else the combiner */
-			put_pid(&row, last.blocking_reader != NR_SESSION_NONE ? last.blocking_reader : last.combiner);
+			put_pid(&row, in_the_way(&replicas[laggard]));
 		}
 		else
 		{
@@ -358,6 +368,32 @@ nr_logs(PG_FUNCTION_ARGS)
 		row_end(&row);
 	}
 	return (Datum) 0;
+}
+
+PG_FUNCTION_INFO_V1(nr_log_commit_pid);
+
+/* The process whose commit, of those with an order number, has been under way for longest; NULL: there is none. */
+Datum
+nr_log_commit_pid(PG_FUNCTION_ARGS)
+{
+	Oid			dboid = get_database_oid(NameStr(*PG_GETARG_NAME(0)), true);
+
+	nr_require_shmem();
+	for (uint32 i = 0; i < nr_shared->nentries; i++)
+	{
+		NrRegEntry	entry;
+		NrGroupInfo group;
+		NrReplicaInfo replicas[NR_GUC_REPLICAS_MAX];
+		NrSessionInfo info;
+
+		if (!nr_registry_read(i, &entry, &group, replicas) || entry.dboid != dboid ||
+			entry.relid != PG_GETARG_OID(1) || group.order_oldest == NR_SESSION_NONE)
+			continue;
+		nr_session_info(&nr_engine, group.order_oldest, &info);
+		if (info.used && info.owner_pid != 0)
+			PG_RETURN_INT32(info.owner_pid);
+	}
+	PG_RETURN_NULL();
 }
 
 /* ---- nr_tokens ---- */
@@ -376,7 +412,7 @@ culprit(const NrRegEntry *entry, const NrReplicaInfo *replicas, uint32 waiter)
 	for (uint32 r = 0; r < nr_entry_replicas(entry); r++)
 	{
 		const NrReplicaInfo *info = &replicas[r];
-		uint32		session = info->blocking_reader != NR_SESSION_NONE ? info->blocking_reader : info->combiner;
+		uint32		session = in_the_way(info);
 		uint64		applied = Min(info->applied, info->applied_idle);
 
 		if (session == NR_SESSION_NONE || session == waiter || applied >= oldest)
