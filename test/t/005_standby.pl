@@ -6,7 +6,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use NrTest;
 
-my $primary = nr_node('primary');
+my $primary = nr_node('primary', 'nr_cache.replicas = 2');
 nr_cache($primary, 'c', 'k int, v text');
 $primary->safe_psql('postgres', "SELECT nr_put('c', 1, 'primary'::text)");
 

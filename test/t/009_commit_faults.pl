@@ -78,7 +78,7 @@ my $state = "SELECT whole('%1\$s'), (SELECT max(v) FROM t),
 	(SELECT sum(slots_promised) FROM nr_logs), (SELECT count(*) FROM nr_logs WHERE order_horizon <= order_number),
 	(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 28279),
 	(SELECT count(*) FROM nr_tokens t LEFT JOIN pg_stat_activity a USING (pid)
-	  WHERE t.pid IS NOT NULL AND a.pid IS NULL)";
+	  WHERE t.pid IS NOT NULL AND a.pid IS NULL AND NOT t.worker)";
 
 my $version = 1;
 

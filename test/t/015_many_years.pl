@@ -206,15 +206,27 @@ SQL
 my %state = (
 	memory => 'SELECT node, bytes, bytes_free + (SELECT sum(memory_free) FROM nr_caches) FROM nr_memory ORDER BY replica',
 	caches => 'SELECT database, relid, visibility, memory_used - memory_free, log_memory, entries, notes FROM nr_caches ORDER BY 1, 2',
-	tokens => 'SELECT count(*) FROM nr_tokens WHERE pid IS NOT NULL',
+	tokens => 'SELECT count(*) FROM nr_tokens WHERE pid IS NOT NULL AND NOT worker',
 	log => 'SELECT relid, tail = completed AND completed = head, slots_used, pending FROM nr_logs ORDER BY database, relid');
 
 sub state
 {
 	# all replicas where their logs end
 	$node->safe_psql('postgres', 'TRUNCATE stays, stays_commit; SELECT nr_check(c) FROM unnest(ARRAY[\'stays\', \'stays_commit\', \'nr_default\']::regclass[]) c');
-	$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM nr_tokens WHERE pid IS NOT NULL");
+	$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM nr_tokens WHERE pid IS NOT NULL AND NOT worker");
 	return map { $_ => $node->safe_psql('postgres', "SELECT 1 FROM nr_get('stays', 1); $state{$_}") } keys %state;
+}
+
+# An extent in which commits write is free when all replicas have applied them: by the
+# commit itself if the other replica's worker was quicker, else with the next one.
+sub within_an_extent
+{
+	my ($got, $expected) = @_;
+	my @got = split /[|\n]/, $got;
+	my @expected = split /[|\n]/, $expected;
+
+	$got[$_] = $expected[$_] foreach grep { "$got[$_] $expected[$_]" =~ /^\d+ \d+$/ && abs($got[$_] - $expected[$_]) <= 262144 } 0 .. $#expected;
+	return "@got" eq "@expected" ? $expected : $got;
 }
 
 # Sessions that end with caches of their own; psql makes a new one at each \connect.
@@ -300,7 +312,7 @@ $watcher->query("SELECT nr_get('stays', 1), nr_get('stays_commit', 1), nr_get('a
 my %before = state();
 live($watcher, 10, 10);
 my %warm = state();
-is($warm{$_}, $before{$_}, "after some cycles: $_") foreach sort keys %state;
+is($_ eq 'memory' ? within_an_extent($warm{$_}, $before{$_}) : $warm{$_}, $before{$_}, "after some cycles: $_") foreach sort keys %state;
 $watcher->query("CREATE TEMP TABLE contexts AS SELECT name, sum(used_bytes) AS used FROM $contexts GROUP BY name");
 my $watcher_used = $watcher->query($used_memory);
 my $watcher_kb = anonymous_kb();
@@ -310,7 +322,7 @@ my $done = $node->safe_psql('postgres', 'SELECT sum(n) FROM cycles');
 my $batches = int(($cycles - $done - 13 * $others) / $workers / $batch) + 1;
 live($watcher, $batches, $others);
 my %after = state();
-is($after{$_}, $before{$_}, "after all of them: $_") foreach sort keys %state;
+is($_ eq 'memory' ? within_an_extent($after{$_}, $before{$_}) : $after{$_}, $before{$_}, "after all of them: $_") foreach sort keys %state;
 cmp_ok($node->safe_psql('postgres', 'SELECT sum(n) FROM cycles'), '>=', $cycles, 'so many cycles');
 nr_settled($node, 'at the end');
 nr_nothing_left($node, 'at the end');

@@ -6,7 +6,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use NrTest;
 
-my $node = nr_node('waiting', 'nr_cache.replicas = 2', 'max_connections = 40');
+my $node = nr_node('waiting', 'nr_cache.replicas = 2', 'nr_cache.workers = off', 'max_connections = 40');
 my $named = $node->safe_psql('postgres', 'SHOW server_version_num') >= 170000;
 
 nr_cache($node, 'c', 'k int, v text', "log_size '64kB'");

@@ -62,10 +62,10 @@ sub is_there
 	{
 		# who was terminated may be on the way
 		last if $asker->query(
-			"SELECT count(*) FROM nr_tokens t LEFT JOIN pg_stat_activity a USING (pid) WHERE t.pid IS NOT NULL AND a.pid IS NULL") eq '0';
+			"SELECT count(*) FROM nr_tokens t LEFT JOIN pg_stat_activity a USING (pid) WHERE t.pid IS NOT NULL AND a.pid IS NULL AND NOT t.worker") eq '0';
 		select(undef, undef, undef, 0.01);
 	}
-	return $asker->query("SELECT there('$cache'), (SELECT count(*) FROM nr_replicas WHERE combiner_pid IS NOT NULL)");
+	return $asker->query("SELECT there('$cache'), (SELECT count(*) FROM nr_replicas WHERE combiner_pid NOT IN (SELECT pid FROM nr_tokens WHERE worker))");
 }
 
 foreach my $cache (@caches)

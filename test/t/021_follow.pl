@@ -80,8 +80,43 @@ is($s->query("SELECT nr_get('im', 1, 0)"), '2', 'after an error');
 $s->query("SELECT count(*) FROM nr_take('lr', NULL::lr)");
 on(1);
 is($s->query("SELECT nr_get('lr', 1, 0)"), '0', 'after a take');
+on(0);
+$s->query("SET nr_cache.test_point = 'stage_prepared:error'");
+$s->query("BEGIN; SELECT nr_put('co', 1, 77); COMMIT");
+$s->query('RESET nr_cache.test_point');
+on(1);
+is($s->query("SELECT nr_get('co', 1, 0)"), '2', 'after an error when all was prepared');
+is($s->query("SELECT replica $me"), '1', 'the token is not held any more');
+$s->query("BEGIN; SELECT nr_take('two', NULL::two)");
+on(0);
+$s->query('SAVEPOINT a; SELECT nr_take(\'co2\', NULL::co2)');
+on(1);
+$s->query("ROLLBACK TO a; COMMIT");
+is($s->query("SELECT nr_get('two', 1, 0), (SELECT count(*) FROM co2) > 0"), '0|t', 'takes that end where they did not begin');
 $s->quit;
 nr_settled($node, 'one session');
+
+# ---- a state that went with a savepoint, whose place another cache has since ----
+
+$node->safe_psql('postgres', "CREATE FOREIGN TABLE heir (k int, v int) SERVER nr_cache OPTIONS (visibility 'immediate')");
+my ($reader, $writer) = map { { psql => $node->background_psql('postgres', on_error_stop => 0) } } 1 .. 2;
+$_->{pid} = (nr_ask($_, 'SELECT pg_backend_pid()'))[0] foreach $reader, $writer;
+nr_ask($reader, $_) foreach ('SET nr_cache.replica = 0', 'BEGIN', 'SAVEPOINT a',
+	"CREATE FOREIGN TABLE gone (k int, v int) SERVER nr_cache OPTIONS (visibility 'immediate')", "SELECT nr_put('gone', 1, 1)",
+	'ROLLBACK TO a', "SELECT nr_put('heir', 1, 1)", 'SET nr_cache.replica = 1', "SELECT nr_get('heir', 1)", 'COMMIT');
+is((nr_ask($reader, "SELECT nr_get('heir', 1), replica $me"))[0], '1|1', 'a session that has moved since a ROLLBACK TO');
+nr_ask($writer, 'SET nr_cache.replica = 1');
+nr_ask($reader, "SET nr_cache.test_point = 'reader_inside:stop'");
+nr_send($reader, "SELECT nr_get('heir', 1)");
+ok(stopped($reader->{pid}), 'it is stopped inside a read');
+nr_send($writer, "SELECT nr_put('heir', 1, 2)");
+ok( $node->poll_query_until('postgres', "SELECT coalesce((SELECT waiting_for = 'readers' FROM nr_tokens WHERE pid = $writer->{pid}), false) OR operations_applied = 2
+		FROM nr_replicas WHERE cache = 'heir'::regclass AND replica = 1"),
+	'somebody writes');
+is($node->safe_psql('postgres', "SELECT waiting_on FROM nr_tokens WHERE pid = $writer->{pid}"), $reader->{pid}, 'and waits for it');
+kill 'CONT', $reader->{pid};
+$_->{psql}->quit foreach $reader, $writer;
+nr_settled($node, 'after that');
 
 # ---- many, that move all the time ----
 
@@ -94,6 +129,8 @@ foreach my $i (0 .. $#many)
 		DECLARE
 			own int := 1000 + $i;
 			bad int := 0;
+			common int := 0;
+			last int := 0;
 		BEGIN
 			FOR n IN 1 .. $rounds LOOP
 				PERFORM set_config('nr_cache.replica', (random() < 0.5)::int::text, false);
@@ -102,9 +139,14 @@ foreach my $i (0 .. $#many)
 					bad := bad + 1;
 				END IF;
 				PERFORM nr_put('im', own, n), nr_put('co', own, n), nr_put('co2', own, n), nr_incr('two', 7, 1);
-				IF n % 3 = 0 THEN
+				FOR i IN 1 .. 3 LOOP
+					common := nr_get('two', 7, 0);
+					IF common < last THEN
+						bad := bad + 1;
+					END IF;
+					last := common;
 					PERFORM set_config('nr_cache.replica', (random() < 0.5)::int::text, false);
-				END IF;
+				END LOOP;
 				IF nr_get('co', own, NULL::int) <> n THEN
 					bad := bad + 1;
 				END IF;
@@ -117,10 +159,46 @@ my $before = $node->safe_psql('postgres', "SELECT nr_get('two', 7, 0)");
 nr_send($_, 'CALL pg_temp.run()') foreach @many;
 nr_ask($_, 'SELECT 1') foreach @many;
 is($node->safe_psql('postgres', "SELECT count(*) FROM generate_series(1000, 1005) i WHERE nr_get('im', i, 1) = 0
-	AND nr_get('co', i, 1) = $rounds AND nr_get('co2', i, 1) = $rounds"), '6', 'six sessions that move: each saw its own writes, and all of them');
+	AND nr_get('co', i, 1) = $rounds AND nr_get('co2', i, 1) = $rounds"), '6', 'six sessions that move: each saw its own writes, all of them, and nothing go back');
 is($node->safe_psql('postgres', "SELECT nr_get('two', 7, 0) - $before"), 6 * $rounds, 'and each counted once');
 cmp_ok($node->safe_psql('postgres', 'SELECT sum(moves) FROM nr_tokens'), '>', 200, 'they did move');
 $_->{psql}->quit foreach @many;
 nr_settled($node, 'at the end');
+
+# ---- who may look where memory lies ----
+
+$node->safe_psql('postgres', 'CREATE ROLE looker; GRANT SELECT ON nr_memory, nr_replicas TO looker;
+	GRANT EXECUTE ON FUNCTION nr_memory(), nr_replicas() TO looker');
+my $look = 'SELECT (SELECT count(*) > 0 FROM nr_memory), (SELECT count(bytes_on_node + bytes_elsewhere) > 0 FROM nr_memory),
+	(SELECT count(*) > 0 FROM nr_replicas), (SELECT count(bytes_on_node + bytes_elsewhere) > 0 FROM nr_replicas)';
+is($node->safe_psql('postgres', "SET ROLE looker; $look"), 't|f|t|f', 'who is no member of pg_read_all_stats has no pages looked at');
+is($node->safe_psql('postgres', "GRANT pg_read_all_stats TO looker; SET ROLE looker; $look"), $node->safe_psql('postgres', $look), 'a member has');
+
+# ---- a replica's number that was written down when there were more of them ----
+
+my $parallel = $node->safe_psql('postgres', "SELECT name FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query')");
+$node->safe_psql('postgres', 'CREATE ROLE pinned LOGIN; ALTER ROLE pinned SET nr_cache.replica = 1');
+$node->safe_psql('postgres', 'CREATE DATABASE pinned');
+$node->safe_psql('postgres', 'ALTER DATABASE pinned SET nr_cache.replica = 1');
+$node->append_conf('postgresql.conf', "nr_cache.replicas = 1\nnr_cache.replica = 1");
+$node->restart;
+like(slurp_file($node->logfile), qr/LOG:  "nr_cache.replica" is set to -1 instead of 1\n.*DETAIL:  Replicas are numbered from 0 to 0\./,
+	'postgresql.conf: a line in the server log');
+foreach my $where ([ 'postgresql.conf', 'postgres', 'postgres' ], [ 'ALTER ROLE', 'postgres', 'pinned' ], [ 'ALTER DATABASE', 'pinned', 'postgres' ])
+{
+	my ($what, $db, $user) = @$where;
+	my $as = $user eq 'pinned' ? ' user=pinned' : '';
+
+	foreach my $first ('SHOW nr_cache.replica', 'RESET nr_cache.replica')
+	{
+		my ($rc, $out, $err) = $node->psql($db, "$first; SET $parallel = on; SELECT count(*) > 0 FROM pg_class", connstr => $node->connstr($db) . $as);
+
+		is($out, $first =~ /SHOW/ ? "-1\nt" : 't', "$what: everybody can connect, and query in parallel; $first");
+		is($err =~ /WARNING:  invalid value for parameter "nr_cache.replica": 1/ ? 1 : 0, $what =~ /ALTER/ ? 1 : 0, "$what: warnings")
+			if $first =~ /SHOW/;
+	}
+}
+nr_error($node, 'SET nr_cache.replica = 1', '22023', qr/DETAIL:  Replicas are numbered from 0 to 0\./, 'SET');
+is($node->safe_psql('postgres', "SELECT nr_put('im', 1, 1); SELECT replica $me"), "t\n0", 'and caches work');
 
 done_testing();
