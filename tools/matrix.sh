@@ -24,10 +24,10 @@ suite_of() {
 	esac
 }
 
-steps=${MATRIX_STEPS:-compilers unit regress isolation tap}
+steps=${MATRIX_STEPS:-compilers unit regress isolation tap test-numa-smoke}
 dir=${NR_MATRIX_DIR:-$nr_root/build/matrix}
 passed_on=(TAP_TESTS NR_RANDOM_OPS NR_RANDOM_SEED NR_KILLS NR_LOG_LINES NR_TAP_TIMEOUT
-	NR_PROGRAM_TIMEOUT SECONDS_EACH FUZZ_ROUNDS FUZZ_SEED)
+	NR_NUMA_TIMEOUT NR_PROGRAM_TIMEOUT SECONDS_EACH FUZZ_ROUNDS FUZZ_SEED)
 failed=0
 declare -A cell
 

@@ -44,48 +44,82 @@ done
 [ $# -gt 0 ] || die "no command"
 [ "$(uname -m)" = x86_64 ] || die "this is not an x86-64 machine"
 
-# ---- kernel and first file system, made once -----------------------------------
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/numa-guest.XXXXXX")
+new=$cache/new.$$
+trap 'rm -rf "$tmp" "$new"' EXIT
 
-# Parts of the kernel that are modules in Debian's.
+# ---- the kernel, got once --------------------------------------------------------
+
+# Parts of the kernel that are modules in one Debian or another.
 modules=(virtio_pci 9pnet_virtio 9p overlay)
 folders=(drivers/virtio net/9p fs/9p fs/netfs fs/fscache fs/overlayfs)
 
-# To $cache/vmlinuz and $cache/initrd
-make_kernel() {
-	local tmp package deb version f
-	mkdir -p "$cache"
-	tmp=$(mktemp -d "$cache/new.XXXXXX")
-	package=$(apt-cache depends linux-image-amd64 | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)$/\1/p' | head -1)
-	[ -n "$package" ] || die "apt knows no linux-image-amd64"
-	(cd "$tmp" && apt-get -q -o APT::Sandbox::User=root download "$package" >&2) || die "no kernel to be had"
-	deb=$(ls "$tmp"/*.deb)
-	dpkg-deb -x "$deb" "$tmp/deb"
-	version=$(basename "$tmp"/deb/boot/vmlinuz-* | sed 's/^vmlinuz-//')
-
-	mkdir -p "$tmp/initrd"/{bin,proc,sys,dev,lower,upper,new}
-	for f in "${folders[@]}"; do
-		f=$(echo "$tmp"/deb/*/modules/"$version"/kernel/"$f" "$tmp"/deb/usr/lib/modules/"$version"/kernel/"$f" |
-			tr ' ' '\n' | while read -r d; do [ ! -d "$d" ] || echo "$d"; done | head -1)
-		[ -n "$f" ] || continue
-		mkdir -p "$tmp/initrd/lib/modules/$version/${f##*/kernel/}"
-		cp -r "$f"/. "$tmp/initrd/lib/modules/$version/${f##*/kernel/}/"
-	done
-	find "$tmp/initrd/lib" -name '*.xz' -exec xz -d {} +
-	cp "$(command -v busybox)" "$tmp/initrd/bin/busybox"
-	busybox depmod -b "$tmp/initrd" "$version" || die "depmod failed"
-	write_init "$tmp/initrd/init"
-	(cd "$tmp/initrd" && find . | cpio -o -H newc --quiet) | gzip -1 >"$tmp/initrd.gz"
-	mv "$tmp"/deb/boot/vmlinuz-* "$cache/vmlinuz"
-	mv "$tmp/initrd.gz" "$cache/initrd"
-	rm -rf "$tmp"
+# depends PACKAGE PATTERN: packages that it depends on and that look like this
+depends() {
+	apt-cache depends "$1" 2>/dev/null | sed -nE "s/^ *Depends: ($2[^ ]*).*\$/\1/p"
 }
 
+# The kernel, unpacked to this folder.  Since Debian 14 it comes in parts.
+download() {
+	local image f
+	image=$(depends linux-image-amd64 'linux-image-[0-9]' | head -n 1)
+	# shellcheck disable=SC2046
+	[ -n "$image" ] && (cd "$1" && apt-get -q -o APT::Sandbox::User=root download "$image" \
+		$(depends "$image" 'linux-(binary|modules)-') >&2) || return
+	for f in "$1"/*.deb; do
+		dpkg-deb -x "$f" "$1/deb"
+	done
+}
+
+# To $cache/kernel: vmlinuz, lib/modules
+get_kernel() {
+	local image version f d
+	mkdir -p "$new"
+	# package lists may be missing or too old
+	download "$new" || {
+		$([ "$(id -u)" = 0 ] || echo sudo -n) apt-get -q update >&2 && download "$new"
+	} || die "apt has no kernel (package linux-image-amd64)"
+	image=$(find "$new/deb" -type f -name 'vmlinuz*' | head -n 1)
+	version=$(find "$new"/deb/ -path '*/lib/modules/*-amd64' -prune -printf '%f\n' | head -n 1)
+
+	for f in "${folders[@]}"; do
+		# since Debian 13 below usr; what is not there is part of the kernel
+		for d in "$new"/deb/{,usr/}lib/modules/"$version/kernel/$f"; do
+			[ -d "$d" ] || continue
+			mkdir -p "$new/kernel/lib/modules/$version/$f"
+			cp -r "$d"/. "$new/kernel/lib/modules/$version/$f/"
+		done
+	done
+	find "$new/kernel" -name '*.xz' -exec xz -d {} +
+	busybox depmod -b "$new/kernel" "$version" || die "depmod failed"
+	mv "$image" "$new/kernel/vmlinuz"
+	rm -rf "$cache/kernel"
+	mv "$new/kernel" "$cache/kernel"
+}
+
+[ -s "$cache/kernel/vmlinuz" ] || get_kernel
+
+# ---- its first file system ---------------------------------------------------------
+
+mkdir -p "$tmp/initrd"/{bin,proc,sys,dev,lower,upper,new}
+cp "$(command -v busybox)" "$tmp/initrd/bin/busybox"
+cp -r "$cache/kernel/lib" "$tmp/initrd/lib"
+
+# The job
+{
+	export -p | grep -vE '^declare -x (PWD|OLDPWD|SHLVL|TMPDIR)(=|$)' || true
+	printf 'export NR_GUEST_NODES=%q NR_GUEST_MEMORY_ONLY=%q NR_GUEST_CPUS=%q\n' "$nodes" "$memory_only" "$cpus"
+	printf 'cd %q || exit 125\n' "$PWD"
+	echo 'exec </dev/null'
+	printf '%q ' "$@"
+	echo
+} >"$tmp/initrd/job"
+
 # The machine's first process: mount, run the job, say how it ended.
-write_init() {
-	{
-		echo '#!/bin/busybox sh'
-		echo "modules='${modules[*]}'"
-		cat <<'INIT'
+{
+	echo '#!/bin/busybox sh'
+	echo "modules='${modules[*]}'"
+	cat <<'INIT'
 /bin/busybox --install -s /bin
 export PATH=/bin
 mount -t proc proc /proc
@@ -93,9 +127,8 @@ mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
 exec </dev/null >/dev/ttyS0 2>&1
 trap 'sync; poweroff -f' EXIT
-job=$(sed -n 's/.*nr_job=\([^ ]*\).*/\1/p' /proc/cmdline)
 for m in $modules; do
-	modprobe "$m" || exit
+	[ -z "$(find /lib/modules -name "$m.ko")" ] || modprobe "$m" || exit
 done
 mount -t 9p -o ro,cache=loose,trans=virtio,version=9p2000.L,msize=262144 files /lower || exit
 mount -t tmpfs -o size=80% upper /upper
@@ -109,31 +142,15 @@ mount -t tmpfs -o mode=1777 shm /new/dev/shm
 mount -t devpts pts /new/dev/pts
 mount -t tmpfs -o mode=755 run /new/run
 ln -sf /proc/self/fd /new/dev/fd
+cp /job /new/run/job
 ip link set lo up
 stty -F /new/dev/ttyS1 raw -echo
-chroot /new /bin/bash "$job" >/new/dev/ttyS1 2>&1
+chroot /new /bin/bash /run/job >/new/dev/ttyS1 2>&1
 echo "nr_exit=$?"
 INIT
-	} >"$1"
-	chmod +x "$1"
-}
-
-if [ ! -s "$cache/initrd" ]; then
-	make_kernel
-fi
-
-# ---- the job --------------------------------------------------------------------
-
-tmp=$(mktemp -d "${TMPDIR:-/tmp}/numa-guest.XXXXXX")
-trap 'rm -rf "$tmp"' EXIT
-{
-	export -p | grep -vE '^declare -x (PWD|OLDPWD|SHLVL|TMPDIR)(=|$)' || true
-	printf 'export NR_GUEST_NODES=%q NR_GUEST_MEMORY_ONLY=%q NR_GUEST_CPUS=%q\n' "$nodes" "$memory_only" "$cpus"
-	printf 'cd %q || exit 125\n' "$PWD"
-	echo 'exec </dev/null'
-	printf '%q ' "$@"
-	echo
-} >"$tmp/job"
+} >"$tmp/initrd/init"
+chmod +x "$tmp/initrd/init"
+(cd "$tmp/initrd" && find . | cpio -o -H newc --quiet) | gzip -1 >"$tmp/initrd.gz"
 
 # ---- the machine ------------------------------------------------------------------
 
@@ -142,8 +159,8 @@ args=(-machine q35,hpet=off -accel tcg,thread=single,tb-size=512 -cpu max,-la57
 	-m "$((all * memory))M" -smp "$((nodes * cpus)),sockets=$nodes,cores=$cpus,threads=1"
 	-nodefaults -no-user-config -display none -no-reboot
 	-virtfs "local,path=/,mount_tag=files,security_model=none,readonly=on,multidevs=remap"
-	-kernel "$cache/vmlinuz" -initrd "$cache/initrd"
-	-append "console=ttyS0 panic=-1 mitigations=off tsc=reliable no_timer_check loglevel=4 nr_job=$tmp/job"
+	-kernel "$cache/kernel/vmlinuz" -initrd "$tmp/initrd.gz"
+	-append "console=ttyS0 panic=-1 mitigations=off tsc=reliable no_timer_check loglevel=4"
 	-serial "file:$tmp/console" -serial stdio)
 for ((i = 0; i < all; i++)); do
 	node=node,nodeid=$i,memdev=m$i

@@ -7,7 +7,8 @@
 set -euo pipefail
 also=("$@")
 if [ "${1:-}" = --numa ]; then
-	also=(qemu-system-x86 busybox-static cpio numactl xz-utils)
+	also=()
+	[ "$(uname -m)" != x86_64 ] || also=(qemu-system-x86 busybox-static cpio numactl xz-utils)
 fi
 . "$(dirname "$0")/lib.sh"
 

@@ -2,7 +2,7 @@
 # test.sh WHAT: run tests; "test" runs all of them.
 #
 #	lint compilers unit stress fuzz regress isolation tap bench | test
-#	test-numa | test-numa-smoke (not part of test)
+#	test-numa (not part of test) | test-numa-smoke
 #
 # Prints a line for each test as it ends, what went wrong in full, and as the
 # last line "N passed, N failed".
@@ -263,44 +263,65 @@ tap() {
 
 # ---- machines with NUMA nodes ----------------------------------------------------
 
-# numa_results SHAPE LOG: the tests of a guest that has ended, each of them one of ours
+# numa_results SHAPE: what a guest prints, on stdin; each of its tests is one of ours, as soon as it has ended.
 numa_results() {
-	local t
-	for t in $(sed -n 's/^== //p' "$2"); do
-		sed -n "/^== $t\$/,/^# [0-9]* seconds\$/p" "$2" >"$nr_work/numa-test"
-		# a plan is printed at the end
-		if grep -qE '^1\.\.[1-9]' "$nr_work/numa-test" && ! grep -q '^not ok' "$nr_work/numa-test"; then
-			ok "numa($1) $t"
-		else
-			not_ok "numa($1) $t" < <(awk '/^not ok/ { n = 12 } /^ok/ { n = 0 } n-- > 0' "$nr_work/numa-test"
-				tail -n 5 "$nr_work/numa-test")
-		fi
+	local line t= tests=0 rc=125 out=$nr_work/numa-test before=$failed
+	while IFS= read -r line; do
+		case $line in
+			"== "*)
+				t=${line#== }
+				: >"$out"
+				;;
+			"# "[0-9]*" seconds")
+				tests=$((tests + 1))
+				# a plan is printed at the end
+				if grep -qE '^1\.\.[1-9]' "$out" && ! grep -q '^not ok' "$out"; then
+					ok "numa($1) $t: $(grep -c '^ok ' "$out") checks"
+				else
+					not_ok "numa($1) $t" < <(awk '/^not ok/ { n = 40 } /^ok/ { n = 0 } n-- > 0' "$out"
+						tail -n 5 "$out")
+				fi
+				t=
+				;;
+			numa-exit=*) rc=${line#*=} ;;
+			*) printf '%s\n' "$line" >>"$out" ;;
+		esac
 	done
+	# it did not come to its end
+	if [ -n "$t" ]; then
+		not_ok "numa($1) $t" <"$out"
+	elif [ $tests = 0 ] || { [ "$rc" != 0 ] && [ $failed = "$before" ]; }; then
+		not_ok "numa($1)" <"$nr_build/log/numa-$1.log"
+	fi
 }
 
 # numa SHAPE [test...]: a guest with so many nodes ("2+1": one more that has memory only)
 numa() {
-	local shape=$1 log=$nr_build/log/numa-$1.log before=$failed rc=0 only=0
+	local shape=$1 log=$nr_build/log/numa-$1.log only=0
 	shift
 	[ "$shape" = "${shape#*+}" ] || only=${shape#*+}
 	nr_say "a guest with $shape nodes"
 	mkdir -p "$nr_build/log"
-	(
+	: >"$nr_work/numa-test"
+	numa_results "$shape" < <(
 		cd "$nr_work/src" || exit
 		export NR_BIN=$nr_bin NR_TEMPLATE=$nr_work/template.tar NR_USER=$nr_server_user NR_FORBID=$nr_work/forbid
-		exec nice "$nr_root/tools/numa-guest.sh" --cache "$nr_build/numa" --nodes "${shape%+*}" --memory-only "$only" \
-			--timeout "${NR_NUMA_TIMEOUT:-1800}" bash test/numa/run.sh "$@"
-	) >"$log" 2>&1 || rc=$?
-	numa_results "$shape" "$log"
-	[ $rc = 0 ] || [ $failed -gt "$before" ] || not_ok "numa($shape)" <"$log"
+		export NR_REGRESS=$nr_pgxs_dir/test/regress/pg_regress NR_SUITES=$numa_suites
+		{
+			nice "$nr_root/tools/numa-guest.sh" --cache "$nr_build/numa" --nodes "${shape%+*}" --memory-only "$only" \
+				--timeout "${NR_NUMA_TIMEOUT:-3600}" bash test/numa/run.sh "$@" 2>&1
+			echo "numa-exit=$?"
+		} | tee "$log"
+	)
 }
 
 # The server, a new cluster and what else the guests need
 numa_prepare() {
-	"$nr_root/tools/setup.sh" --numa || return
 	install product || return
 	copy_tests
 	try "compile forbid" gcc -Wall -Wextra -Werror -o "$nr_work/forbid" "$nr_root/test/numa/forbid.c" || return
+	numa_suites=$(make_variable REGRESS)
+	rm -rf "$nr_work/run/numa"
 	nr_as "$nr_bin/initdb" -D "$nr_work/run/numa" -U postgres -A trust --no-sync --locale=C.UTF-8 -E UTF8 >/dev/null || return
 	tar -C "$nr_work/run/numa" -cf "$nr_work/template.tar" .
 }
@@ -315,8 +336,12 @@ test-numa() {
 }
 
 test-numa-smoke() {
+	if [ "$(uname -m)" != x86_64 ]; then
+		nr_say "skipped: guests with NUMA nodes, since this is not an x86-64 machine"
+		return
+	fi
 	numa_prepare || return
-	numa 2 001_small_pages
+	numa 2 001_small_pages 003_tokens
 }
 
 # ---- all ----------------------------------------------------------------------
@@ -336,11 +361,11 @@ lint() {
 what=${1:-test}
 case $what in
 	lint | compilers | unit | stress | fuzz | regress | isolation | tap | bench | test-numa | test-numa-smoke) steps=$what ;;
-	test) steps="lint compilers unit fuzz stress regress isolation tap" ;;
+	test) steps="lint compilers unit fuzz stress regress isolation tap test-numa-smoke" ;;
 	*) nr_die "unknown: $what" ;;
 esac
 
-"$nr_root/tools/setup.sh" || exit 1
+"$nr_root/tools/setup.sh" $([[ $steps != *numa* ]] || echo --numa) || exit 1
 nr_make_work
 nr_build_dir
 for step in $steps; do

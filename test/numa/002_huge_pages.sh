@@ -41,5 +41,14 @@ is "$(q "SELECT bytes_on_node = 0, bytes_elsewhere > 1000000 FROM nr_replicas WH
 is "$(q "SELECT count(*) FROM nr_replicas WHERE replica < $last AND bytes_elsewhere = 0")" "$last" \
 	"an empty pool: the others are where they should be"
 is "$(grep -c 'WARNING:  memory of replica' "$log")" 1 "an empty pool: it is said once"
+
+# While the server runs, pools are made as small as the kernel lets them: what is promised to the server stays.
+echo 0 >/proc/sys/vm/nr_hugepages
+is "$(awk '/^HugePages_Free/ { free = $2 } /^HugePages_Rsvd/ { rsvd = $2 } END { print (free == rsvd), (rsvd > 8) }' /proc/meminfo)" "1 1" \
+	"smaller pools: what is left is what the server has yet to use"
+like "$(q "INSERT INTO c SELECT i, repeat('x', 600) FROM generate_series(100000, 160000) i")" 'ERROR:  (no memory is left for cache|cache "c" is full)' \
+	"smaller pools: all memory is used up"
+is "$(q "SELECT count(*) > 20000, nr_check('c') FROM c")" 't|t' "smaller pools: and all of it is there"
+is "$(grep -cE 'signal|PANIC' "$log")" 0 "smaller pools: nobody was killed"
 stop
 for ((n = 0; n < NR_GUEST_NODES; n++)); do pool $n 0; done

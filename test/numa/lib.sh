@@ -45,6 +45,15 @@ at_least() {
 	is "$([ -n "$1" ] && [ "$1" -ge "$2" ] && echo "at least $2" || echo "$1")" "at least $2" "$3"
 }
 
+as_user() {
+	setpriv --reuid="$NR_USER" --regid="$(id -g "$NR_USER")" --clear-groups "$@"
+}
+
+# cpus_of NODE: its processors, as in "0-3"
+cpus_of() {
+	cat "/sys/devices/system/node/node$1/cpulist"
+}
+
 # start [setting...]: a new cluster.  The array "through" is a command that starts it, such as taskset.
 through=()
 start() {
@@ -60,8 +69,7 @@ start() {
 	: >"$log"
 	chown -R "$NR_USER" "$here"
 	chmod 700 "$data"
-	setpriv --reuid="$NR_USER" --regid="$(id -g "$NR_USER")" --clear-groups \
-		${through[@]+"${through[@]}"} "$NR_BIN/pg_ctl" -D "$data" -l "$log" -w -t 300 start >/dev/null || {
+	as_user ${through[@]+"${through[@]}"} "$NR_BIN/pg_ctl" -D "$data" -l "$log" -w -t 300 start >/dev/null || {
 		is "no start" "a start" "the server starts with: $*"
 		sed 's/^/# /' "$log"
 		return 1
@@ -70,8 +78,7 @@ start() {
 }
 
 stop() {
-	setpriv --reuid="$NR_USER" --regid="$(id -g "$NR_USER")" --clear-groups \
-		"$NR_BIN/pg_ctl" -D "$data" -m fast -w -t 300 stop >/dev/null
+	as_user "$NR_BIN/pg_ctl" -D "$data" -m fast -w -t 300 stop >/dev/null
 	rm -rf "$data"
 }
 
@@ -84,7 +91,7 @@ q_on() {
 	psql -XAtq -v ON_ERROR_STOP=1 2>&1 <<-SQL
 		SELECT pg_backend_pid() AS pid \gset
 		\setenv PID :pid
-		\! taskset -cp $(cat "/sys/devices/system/node/node$1/cpulist") \$PID >/dev/null
+		\! taskset -cp $(cpus_of "$1") \$PID >/dev/null
 		$2
 	SQL
 }
@@ -100,7 +107,8 @@ fill() {
 		"$1: all nodes have written, nr_check holds"
 }
 
-# The rows of /proc/PID/numa_maps of a session that has looked at all pages, to $here/maps.
+# The rows of /proc/PID/numa_maps of a session that has looked at all pages, to $here/maps, and those
+# of the postmaster, to $here/maps.postmaster: a process's rows count what it has touched itself.
 look() {
 	psql -XAtq >/dev/null 2>&1 <<-SQL
 		SELECT pg_backend_pid() AS pid \gset
@@ -108,18 +116,22 @@ look() {
 		SELECT * FROM nr_memory, nr_replicas;
 		\! cat /proc/\$PID/numa_maps >$here/maps
 	SQL
+	cat "/proc/$(head -1 "$data/postmaster.pid")/numa_maps" >"$here/maps.postmaster"
 }
 
-# pages POLICY NODE: how many pages of that node there are where the kernel has this policy
+# pages POLICY NODE [FILE...]: how many pages of that node there are where the kernel has this policy
 pages() {
-	awk -v policy="$1" -v node="N$2" '
+	local policy=$1 node=N$2
+	shift 2
+	[ $# -gt 0 ] || set -- "$here/maps"
+	awk -v policy="$policy" -v node="$node" '
 		$2 == policy { for (i = 3; i <= NF; i++) if (split($i, f, "=") == 2 && f[1] == node) sum += f[2] }
-		END { print sum + 0 }' "$here/maps"
+		END { print sum + 0 }' "$@"
 }
 
 # placed_right NAME SETTING...: every page of every replica is on its node, whoever wrote it, in small pages
 placed_right() {
-	local name=$1 n o others
+	local name=$1 n o others spread=0
 	shift
 	start 'huge_pages = off' "$@" || return
 	like "$(cat "$log")" "nr_cache: replicas: $NR_GUEST_NODES, NUMA nodes: $NR_GUEST_NODES" \
@@ -143,8 +155,17 @@ placed_right() {
 			[ $o = $n ] || others=$((others + $(pages "prefer:$n" "$o")))
 		done
 		is "$others" 0 "$name: and nowhere else"
-		at_least "$(pages "interleave:0-$((NR_GUEST_NODES - 1))" "$n")" 1 "$name: some of the control block, too"
+		[ "$(pages "interleave:0-$((NR_GUEST_NODES - 1))" "$n" "$here"/maps*)" = 0 ] || spread=$((spread + 1))
 	done
+	at_least "$spread" 2 "$name: the control block is spread"
+	# so does PostgreSQL 18, which touches all pages for that
+	if [ "$(q 'SHOW server_version_num')" -ge 180000 ] && [ "$(q 'SELECT pg_numa_available()')" = t ]; then
+		for ((n = 0; n < NR_GUEST_NODES; n++)); do
+			at_least "$(q "SELECT sum(size) FROM pg_shmem_allocations_numa WHERE name = 'nr_cache' AND numa_node = $n")" \
+				"$(q "SELECT bytes FROM nr_memory WHERE replica = $n")" "$name: node $n by pg_shmem_allocations_numa"
+		done
+		is "$(q "SELECT count(*) FROM nr_memory WHERE bytes_elsewhere > 0")" 0 "$name: still all of it is where it should be"
+	fi
 	is "$(grep -c 'WARNING\|could not' "$log")" 0 "$name: nothing to complain about"
 	stop
 }

@@ -4,13 +4,20 @@
 set -uo pipefail
 cd "$(dirname "$0")" || exit 125
 rc=0
-for t in [0-9]*_*.sh; do
-	[ $# = 0 ] || [[ " $* " == *" ${t%.sh} "* ]] || continue
-	printf '== %s\n' "${t%.sh}"
+if [ $# = 0 ]; then
+	set -- $(ls [0-9]*_*.sh | sed 's/[.]sh$//')
+fi
+for t in "$@"; do
+	printf '== %s\n' "$t"
 	SECONDS=0
-	out=$(bash "$t" 2>&1) || rc=1
-	printf '%s\n' "$out"
+	bash "$t.sh" 2>&1 | {
+		bad=0
+		while IFS= read -r line; do
+			printf '%s\n' "$line"
+			[[ $line != 'not ok'* ]] || bad=1
+		done
+		exit $bad
+	} || rc=1
 	printf '# %s seconds\n' "$SECONDS"
-	! grep -q '^not ok' <<<"$out" || rc=1
 done
 exit $rc
