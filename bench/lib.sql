@@ -16,7 +16,9 @@ SET search_path = bench, public;
 
 CREATE FUNCTION bench_cpu() RETURNS bigint
 AS '$libdir/nr_cache', 'nr_bench_cpu' LANGUAGE C VOLATILE;
--- What each row of a query took: {laps, NULLs, and in ns: sum, median, 99 %, 99.9 %, largest}.
+CREATE FUNCTION bench_wall() RETURNS bigint
+AS '$libdir/nr_cache', 'nr_bench_wall' LANGUAGE C VOLATILE;
+-- What each row of a query took: {laps, NULLs, and in ns: sum, median, 99 %, 99.9 %, largest, 99.99 %}.
 CREATE FUNCTION bench_lap(internal, bigint) RETURNS internal
 AS '$libdir/nr_cache', 'nr_bench_lap' LANGUAGE C VOLATILE;
 CREATE FUNCTION bench_laps_final(internal) RETURNS bigint[]
@@ -24,9 +26,9 @@ AS '$libdir/nr_cache', 'nr_bench_laps' LANGUAGE C VOLATILE;
 CREATE AGGREGATE bench_laps(bigint) (SFUNC = bench_lap, STYPE = internal, FINALFUNC = bench_laps_final);
 -- labels and signatures as nr_get has them
 CREATE FUNCTION bench_get(cache regclass, key text, fallback anycompatible) RETURNS anycompatible
-AS '$libdir/nr_cache', 'nr_bench_get_typed' LANGUAGE C STABLE PARALLEL SAFE;
+AS '$libdir/nr_cache', 'nr_bench_peer_get_typed' LANGUAGE C STABLE PARALLEL SAFE;
 CREATE FUNCTION bench_get(cache regclass, key anynonarray, fallback anycompatible) RETURNS anycompatible
-AS '$libdir/nr_cache', 'nr_bench_get_typed' LANGUAGE C STABLE PARALLEL SAFE;
+AS '$libdir/nr_cache', 'nr_bench_peer_get_typed' LANGUAGE C STABLE PARALLEL SAFE;
 CREATE FUNCTION bench_nothing(cache regclass, key text, fallback anycompatible) RETURNS anycompatible
 AS '$libdir/nr_cache', 'nr_bench_nothing' LANGUAGE C STABLE PARALLEL SAFE;
 CREATE FUNCTION bench_nothing(cache regclass, key anynonarray, fallback anycompatible) RETURNS anycompatible

@@ -1,31 +1,8 @@
 /*
  * nr_bench.c
- *		What the benchmarks compare nr_get with, and their clocks.  Only in builds
- *		with NR_BENCH=1.
- *
- * THE PEER is nr_get without synchronisation: not a second program that looks
- * alike, but the very source of nr_fn_read.c and nr_exec.c, compiled once more
- * under other names with nr_enter and nr_leave as nothing.  So call site,
- * handle, privilege check, coercion, hash, layout, codec and result are the
- * same by construction, in the same copy in the same memory, and the difference
- * between bench_get and nr_get is what node replication's readers pay: the
- * reader's flag, the writer's flag, the completed tail.
- *
- * It is right only while nobody writes.
+ *		Clocks for the benchmarks, and a function that does nothing.  Only in builds
+ *		with NR_BENCH=1, as nr_bench_get.c.
  */
-/* What the two files export, so that the headers declare it under the other names, too. */
-#define nr_exec_read		nr_bench_exec_read
-#define nr_exec_get			nr_bench_exec_get
-#define nr_exec_get_before	nr_bench_exec_get_before
-#define nr_exec_exists		nr_bench_exec_exists
-#define nr_exec_scan		nr_bench_exec_scan
-#define nr_exec_scan_retired	nr_bench_exec_scan_retired
-#define nr_scratch_reserve	nr_bench_scratch_reserve
-#define nr_get_text			nr_bench_get_text
-#define nr_get_typed		nr_bench_get_typed
-#define nr_default_get		nr_bench_default_get
-#define nr_check			nr_bench_check
-
 #include "nr_fn.h"
 
 #include "catalog/pg_type.h"
@@ -33,18 +10,9 @@
 
 #include <time.h>
 
-/* In the extension this one is in a file of its own, so it is not inlined there. */
-extern pg_noinline bool nr_bench_exec_get(NrCache *cache, const NrKey *key, const char **data,
-										  uint32 *bytes);
-
-#define nr_enter(handle, cancellable)	((void) (handle), NR_OK)
-#define nr_leave(handle)				((void) (handle))
-
-#include "../src/nr_exec.c"
-#include "../src/nr_fn_read.c"
-
 PG_FUNCTION_INFO_V1(nr_bench_nothing);
 PG_FUNCTION_INFO_V1(nr_bench_cpu);
+PG_FUNCTION_INFO_V1(nr_bench_wall);
 PG_FUNCTION_INFO_V1(nr_bench_lap);
 PG_FUNCTION_INFO_V1(nr_bench_laps);
 
@@ -72,6 +40,13 @@ Datum
 nr_bench_cpu(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_INT64(clock_ns(CLOCK_PROCESS_CPUTIME_ID));
+}
+
+/* The clock on the wall, in ns since some time. */
+Datum
+nr_bench_wall(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(clock_ns(CLOCK_MONOTONIC));
 }
 
 /* ---- the aggregate bench_laps(): the time that each row of a query took ---- */
@@ -113,11 +88,11 @@ compare_laps(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Final: laps, NULLs among the rows, and in ns their sum, median, 99 %, 99.9 %, largest. */
+/* Final: laps, NULLs among the rows, and in ns their sum, median, 99 %, 99.9 %, largest, 99.99 %. */
 Datum
 nr_bench_laps(PG_FUNCTION_ARGS)
 {
-	Datum		answer[7];
+	Datum		answer[8];
 	int64		sum = 0;
 
 	if (PG_ARGISNULL(0) || nlaps == 0)
@@ -132,5 +107,6 @@ nr_bench_laps(PG_FUNCTION_ARGS)
 	answer[4] = Int64GetDatum(laps[(uint64) nlaps * 990 / 1000]);
 	answer[5] = Int64GetDatum(laps[(uint64) nlaps * 999 / 1000]);
 	answer[6] = Int64GetDatum(laps[nlaps - 1]);
+	answer[7] = Int64GetDatum(laps[(uint64) nlaps * 9999 / 10000]);
 	PG_RETURN_ARRAYTYPE_P(construct_array(answer, lengthof(answer), INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
