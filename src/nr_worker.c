@@ -5,8 +5,9 @@
  *
  * A worker has no database connection, takes no heavyweight lock, and waits for nobody; all that
  * works without it works with it stopped or missing, too.  While there is something to do it
- * comes back after REST_MIN_MS, after a pass without work twice as late each time, and
- * after REST_MAX_MS it goes to rest, without a timeout: the next append wakes it.
+ * naps for REST_MIN_MS between two passes, after one without work twice as long each time, unless a
+ * writer that uses a log up wakes it; and after REST_MAX_MS it goes to rest, without a timeout: the
+ * next append wakes it.
  */
 #include "nr_internal.h"
 
