@@ -35,6 +35,7 @@
  *	 nr_parallel.c  parallel plans in a transaction that has staged writes
  *	 nr_worker.c    a background worker for each replica
  *	 nr_views.c     set-returning functions behind the views
+ *	 nr_crossings.c what crosses nodes; nr_row.h   rows of all these
  *	 nr_placed.c    columns of the views: on which nodes memory lies
  *	 nr_fn_stat.c   nr_stat_reset: counters since then
  *	 nr_testpoint.c faults at named places, in builds for tests only

@@ -210,15 +210,17 @@ nr_replica_operations(PG_FUNCTION_ARGS)
 	NrGroupInfo info;
 	NrReplicaInfo replicas[NR_GUC_REPLICAS_MAX];
 	NrReplicaInfo *replica;
+	uint64		others;
 
 	nr_require_shmem();
 	group = group_of(NameStr(*PG_GETARG_NAME(0)), PG_GETARG_OID(1));
 	if (group < 0 || no_such_replica(r) || !nr_registry_read(group, &entry, &info, replicas) ||
-		r >= nr_entry_replicas(&entry))
+		entry.relid != PG_GETARG_OID(1) || r >= nr_entry_replicas(&entry))
 		PG_RETURN_NULL();
 	replica = &replicas[r];
-	if (strcmp(by, "own") == 0)
-		PG_RETURN_INT64((int64) (replica->ops_applied - replica->ops_by_worker - replica->ops_by_strangers));
+	others = replica->ops_by_worker + replica->ops_by_strangers;
+	if (strcmp(by, "own") == 0)	/* counted while we looked: not below 0 */
+		PG_RETURN_INT64((int64) (replica->ops_applied - Min(others, replica->ops_applied)));
 	if (strcmp(by, "worker") == 0)
 		PG_RETURN_INT64((int64) replica->ops_by_worker);
 	if (strcmp(by, "strangers") == 0)

@@ -139,10 +139,10 @@ nr_replica_info(NrEngine *e, uint32_t g, uint32_t r, NrReplicaInfo *info)
 	info->batches = nr_load64_rlx(&rep->batches);
 	info->requests = nr_load64_rlx(&rep->requests);
 	info->ops = nr_load64_rlx(&rep->ops);
+	info->ops_by_worker = nr_load64_rlx(&rep->ops_by_worker);	/* parts first: the whole is no smaller, as a rule */
+	info->ops_by_strangers = nr_load64_rlx(&rep->ops_by_strangers);
 	info->ops_applied = nr_load64_rlx(&rep->ops_applied);
 	info->helped = nr_load64_rlx(&rep->helped);
-	info->ops_by_worker = nr_load64_rlx(&rep->ops_by_worker);
-	info->ops_by_strangers = nr_load64_rlx(&rep->ops_by_strangers);
 	info->bytes = nr_load64_rlx(&rep->bytes);
 	info->ring_used_bytes = distance(nr_load64_rlx(&rep->ring_tail), nr_load64_rlx(&rep->ring_head));
 	info->reads_hit = nr_load64_rlx(&rep->hits);
