@@ -119,12 +119,14 @@ GRANT SELECT ON nr_crossings TO pg_read_all_stats;
 -- With pg_dump --include-foreign-data=nr_cache, which asks for the entries of all
 -- caches, those of nr_default come along too.  Without it nothing changes.  It may
 -- have another name by now, or not belong to the extension any more.
+-- (Operators with their schema: the extension's schema may belong to somebody who made a
+-- better match, and it would run as whoever makes the extension.)
 SELECT pg_catalog.pg_extension_config_dump(d.objid, '')
   FROM pg_catalog.pg_depend d
-  JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
-  JOIN pg_catalog.pg_class c ON c.oid = d.objid
- WHERE d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
-   AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
-   AND d.deptype = 'e'
-   AND e.extname = 'nr_cache'
-   AND c.relkind = 'f';
+  JOIN pg_catalog.pg_extension e ON e.oid OPERATOR(pg_catalog.=) d.refobjid
+  JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) d.objid
+ WHERE d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass
+   AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
+   AND d.deptype OPERATOR(pg_catalog.=) 'e'
+   AND e.extname OPERATOR(pg_catalog.=) 'nr_cache'
+   AND c.relkind OPERATOR(pg_catalog.=) 'f';

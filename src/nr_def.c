@@ -29,6 +29,7 @@
 #define EXTENTS_MIN			4	/* root, a segment, a heap extent, one to grow */
 #define EXTENTS_MIN_ALIASED	5	/* of both copies, two more: root and heap of what they share */
 #define LOG_EXTENTS_MAX		2048	/* below what the engine can list */
+#define LOG_BYTES_MAX		(UINT64CONST(1) << 30)	/* and number, by lines of a ring; as nr_cache.log_size */
 #define EXTENTS_MAX_BYTES	(UINT64CONST(1) << 36)	/* what references reach */
 
 /* ---- fingerprint ---- */
@@ -325,7 +326,7 @@ fill_sizes(NrCacheDef *def, const NrTableOptions *options)
 	def->memory_extents = (uint32) Min(Max(extents / def->copies, extents_min), extents_max);
 	def->shared_extents = (uint32) Min((uint64) def->memory_extents * def->copies, extents_max);
 	def->log_bytes = (uint32) Min((uint64) options->log_size_kb * 1024,
-								  (uint64) LOG_EXTENTS_MAX << nr_engine.geo.extent_shift);
+								  Min((uint64) LOG_EXTENTS_MAX << nr_engine.geo.extent_shift, LOG_BYTES_MAX));
 	def->line_bytes = line_bytes(def);
 }
 

@@ -199,7 +199,10 @@ nr_memory_bytes(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64((int64) (PG_GETARG_BOOL(1) ? count.on_node : count.elsewhere));
 }
 
-/* Operations that a replica of a cache has applied, by whom: "own" backends, its "worker", "strangers" from other replicas. */
+/*
+ * Operations that a replica of a cache has applied, by whom: "own" backends, its "worker", "strangers" from other
+ * replicas.  NULL for who may not look: it counts what others write.
+ */
 Datum
 nr_replica_operations(PG_FUNCTION_ARGS)
 {
@@ -213,6 +216,8 @@ nr_replica_operations(PG_FUNCTION_ARGS)
 	uint64		others;
 
 	nr_require_shmem();
+	if (!may_look())
+		PG_RETURN_NULL();
 	group = group_of(NameStr(*PG_GETARG_NAME(0)), PG_GETARG_OID(1));
 	if (group < 0 || no_such_replica(r) || !nr_registry_read(group, &entry, &info, replicas) ||
 		entry.relid != PG_GETARG_OID(1) || r >= nr_entry_replicas(&entry))

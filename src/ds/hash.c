@@ -13,15 +13,6 @@
 /* Buckets of an empty table, if the root extent has lines for them. */
 #define BUCKETS_MIN		4
 
-/* How a configuration is laid out in the root extent. */
-typedef struct HashLayout
-{
-	uint32_t	line_shift;
-	uint32_t	heap_at;		/* from the root's begin */
-	size_t		root_bytes;
-	uint32_t	root_lines;		/* at the end of the root extent; 0: the first segment is an extent */
-} HashLayout;
-
 static void
 config_arg(const NrCopyConfig *config, DsHashArg *arg)
 {
@@ -30,24 +21,33 @@ config_arg(const NrCopyConfig *config, DsHashArg *arg)
 	arg->line_bytes = ds_line_bytes(arg);
 }
 
-static HashLayout
-layout_for(const NrCopyConfig *config)
+DsHashLayout
+ds_hash_layout(uint32_t extent_shift, uint32_t extents_max, uint32_t line_shift)
 {
-	HashLayout	l;
-	DsHashArg	arg;
+	DsHashLayout l;
+	uint32_t	lines_per_segment = 1u << (extent_shift - line_shift);
 	size_t		taken;
-	size_t		dir_bytes = ((size_t) config->extents_max * sizeof(uint32_t) + 7) & ~(size_t) 7;
+	size_t		dir_bytes = ((size_t) extents_max * sizeof(uint32_t) + 7) & ~(size_t) 7;
 
-	config_arg(config, &arg);
-	l.line_shift = (uint32_t) __builtin_ctz(arg.line_bytes);
 	l.heap_at = (uint32_t) (sizeof(DsHashRoot) + dir_bytes);
-	l.root_bytes = l.heap_at + ds_heap_size(config->extent_shift, config->extents_max);
-	taken = nr_extent_table_bytes(config->extents_max) +
+	l.root_bytes = l.heap_at + ds_heap_size(extent_shift, extents_max);
+	taken = nr_extent_table_bytes(extents_max) +
 		((l.root_bytes + NR_CACHE_LINE - 1) & ~(size_t) (NR_CACHE_LINE - 1));
 	l.root_lines = 0;
-	if (taken < (size_t) 1 << config->extent_shift)
-		l.root_lines = (uint32_t) ((((size_t) 1 << config->extent_shift) - taken) / 2 >> l.line_shift);
+	if (taken < (size_t) 1 << extent_shift)
+		l.root_lines = (uint32_t) ((((size_t) 1 << extent_shift) - taken) / 2 >> line_shift);
+	l.base = lines_per_segment - l.root_lines;
+	l.n_min = l.root_lines > 0 && l.root_lines < BUCKETS_MIN ? 1 : BUCKETS_MIN;
 	return l;
+}
+
+static DsHashLayout
+layout_for(const NrCopyConfig *config)
+{
+	DsHashArg	arg;
+
+	config_arg(config, &arg);
+	return ds_hash_layout(config->extent_shift, config->extents_max, (uint32_t) __builtin_ctz(arg.line_bytes));
 }
 
 static size_t
@@ -65,36 +65,32 @@ hash_init_extents(const NrCopyConfig *config)
 static void
 hash_init(NrCopy *copy, const NrCopyConfig *config)
 {
-	HashLayout	l = layout_for(config);
+	DsHashLayout l = layout_for(config);
 	DsHashRoot *root = ds_hash_root(copy);
 	DsHashArg	arg;
-	uint32_t	lines_per_segment = 1u << (config->extent_shift - l.line_shift);
+	uint32_t	line_shift;
 	size_t		spare_bytes;
 	size_t		spare_at = nr_copy_root_spare(copy, &spare_bytes);
 
 	config_arg(config, &arg);
+	line_shift = (uint32_t) __builtin_ctz(arg.line_bytes);
 	root->magic = DS_HASH_MAGIC;
 	root->seed = arg.seed;
-	root->line_shift = (uint8_t) l.line_shift;
-	root->seg_shift = (uint8_t) (config->extent_shift - l.line_shift);
+	root->line_shift = (uint8_t) line_shift;
+	root->seg_shift = (uint8_t) (config->extent_shift - line_shift);
 	root->line_capacity = (uint16_t) (arg.line_bytes - sizeof(DsHashLine));
 	root->inline_max = ds_line_inline_max(root->line_capacity);
 	root->heap_at = l.heap_at;
-	if (l.root_lines > 0)
+	root->base = l.base;
+	root->n_min = l.n_min;
+	if (l.root_lines == 0)
 	{
-		root->base = lines_per_segment - l.root_lines;
-		root->n_min = l.root_lines < BUCKETS_MIN ? 1 : BUCKETS_MIN;
-	}
-	else
-	{
-		root->base = lines_per_segment;
-		root->n_min = BUCKETS_MIN;
 		root->dir[1] = nr_extent_take(copy);
 		root->segments = 1;
 	}
 	root->n_buckets = root->n_min;
 	ds_heap_init(copy, ds_hash_heap(root), spare_at,
-				 spare_at + spare_bytes - ((size_t) l.root_lines << l.line_shift));
+				 spare_at + spare_bytes - ((size_t) l.root_lines << line_shift));
 	ds_hash_reset(copy, root);
 	if (copy->shared != NULL && copy->pass != NR_PASS_SECOND)
 		ds_value_init(copy);

@@ -23,15 +23,7 @@ typedef struct HashTally
 bool
 ds_hash_block_sound(const NrCopy *copy, DsHashRoot *root, NrRef ref)
 {
-	uint32_t	extent = ref >> copy->ref_shift;
-	const DsHeap *heap = ds_hash_heap(root);
-	const DsHeapBlock *block;
-
-	if (extent == 0 ? ref < heap->root_first || ref >= heap->root_first + heap->root_units :
-		!ds_heap_owns(heap, extent))
-		return false;
-	block = nr_ref_ptr(copy, ref);
-	return (block->units_used & 1) != 0;
+	return ds_heap_block_sound(copy, ds_hash_heap(root), ref);
 }
 
 static const char *
@@ -127,16 +119,30 @@ verify_bucket(const NrCopy *copy, DsHashRoot *root, uint32_t bucket, HashTally *
 	return NULL;
 }
 
+/* What follows from the configuration.  Everything else is found by it, so it comes first. */
+static bool
+geometry_sound(const NrCopy *copy, const DsHashRoot *root)
+{
+	DsHashLayout l;
+
+	if (root->line_shift < 6 || root->line_shift >= copy->extent_shift ||
+		root->seg_shift != copy->extent_shift - root->line_shift ||
+		root->line_capacity != (1u << root->line_shift) - sizeof(DsHashLine) ||
+		root->inline_max != ds_line_inline_max(root->line_capacity))
+		return false;
+	l = ds_hash_layout(copy->extent_shift, copy->table->capacity, root->line_shift);
+	return root->heap_at == l.heap_at && root->base == l.base && root->n_min == l.n_min;
+}
+
 static const char *
 verify_root(const NrCopy *copy, DsHashRoot *root)
 {
-	uint32_t	last = (root->base + root->n_buckets - 1) >> root->seg_shift;
 	uint32_t	expect = root->n_buckets <= 1 ? 0 : UINT32_MAX >> __builtin_clz(root->n_buckets - 1);
+	uint32_t	last;
 
-	if (root->magic != DS_HASH_MAGIC)
-		return "hash: no table here";
 	if (root->n_buckets < root->n_min || root->mask != expect)
 		return "hash: the number of buckets is wrong";
+	last = (uint32_t) (((uint64_t) root->base + root->n_buckets - 1) >> root->seg_shift);
 	if (root->segments != last || last >= copy->table->capacity || root->dir[0] != 0)
 		return "hash: the number of segments is wrong";
 	for (uint32_t s = 1; s <= last; s++)
@@ -172,13 +178,19 @@ const char *
 ds_hash_verify(const NrCopy *copy)
 {
 	DsHashRoot *root = ds_hash_root(copy);
-	DsHeap	   *heap = ds_hash_heap(root);
+	DsHeap	   *heap;
 	HashTally	tally = {0};
-	const char *broken = verify_root(copy, root);
+	const char *broken;
 
+	if (root->magic != DS_HASH_MAGIC)
+		return "hash: no table here";
+	if (!geometry_sound(copy, root))
+		return "hash: not made for these extents";
 	/* the heap first: a chain is only followed through blocks that are sound */
+	heap = ds_hash_heap(root);
+	broken = ds_heap_verify(copy, heap);
 	if (!broken)
-		broken = ds_heap_verify(copy, heap);
+		broken = verify_root(copy, root);
 	for (uint32_t b = 0; !broken && b < root->n_buckets; b++)
 		broken = verify_bucket(copy, root, b, &tally);
 	if (!broken)

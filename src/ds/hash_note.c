@@ -168,6 +168,13 @@ ds_note_drop_all(DsHashRoot *root)
 	memset(root->note_heads, 0, sizeof(root->note_heads));
 }
 
+/* A block that is large enough for a note. */
+static bool
+note_sound(const NrCopy *copy, DsHashRoot *root, NrRef ref)
+{
+	return ds_hash_block_sound(copy, root, ref) && ds_heap_capacity(ds_note_at(copy, ref)) >= sizeof(DsHashNote);
+}
+
 /* One note by itself; counts the references to others that it has. */
 static const char *
 verify_note(const NrCopy *copy, DsHashRoot *root, const DsHashNote *note, uint64_t *links)
@@ -181,7 +188,7 @@ verify_note(const NrCopy *copy, DsHashRoot *root, const DsHashNote *note, uint64
 	for (uint32_t i = 0; i < DS_NOTE_CHILDREN; i++)
 	{
 		*links += note->child[i] != 0;
-		if (note->child[i] != 0 && !ds_hash_block_sound(copy, root, note->child[i]))
+		if (note->child[i] != 0 && !note_sound(copy, root, note->child[i]))
 			return "hash: a note refers to no block";
 	}
 	return NULL;
@@ -200,7 +207,7 @@ verify_chain(const NrCopy *copy, DsHashRoot *root, uint64_t *links)
 		const DsHashNote *note;
 		const char *broken;
 
-		if (n == root->notes || !ds_hash_block_sound(copy, root, ref))
+		if (n == root->notes || !note_sound(copy, root, ref))
 			return "hash: the notes' chain leads astray";
 		note = ds_note_at(copy, ref);
 		if (note->older != older)
@@ -216,7 +223,7 @@ verify_chain(const NrCopy *copy, DsHashRoot *root, uint64_t *links)
 
 /* As many steps as there are notes at most, so that a damaged trie ends, too. */
 static bool
-on_its_path(const NrCopy *copy, const DsHashRoot *root, NrRef wanted)
+on_its_path(const NrCopy *copy, DsHashRoot *root, NrRef wanted)
 {
 	uint32_t	high = ds_note_at(copy, wanted)->hash;
 	uint32_t	path = BELOW_HEAD(high);
@@ -224,6 +231,8 @@ on_its_path(const NrCopy *copy, const DsHashRoot *root, NrRef wanted)
 
 	for (uint64_t n = 0; ref != 0 && ref != wanted && n < root->notes; n++)
 	{
+		if (!note_sound(copy, root, ref))
+			return false;
 		ref = ds_note_at(copy, ref)->child[CHILD_OF(path)];
 		path = BELOW(path);
 	}
@@ -245,17 +254,19 @@ ds_note_verify(const NrCopy *copy, DsHashRoot *root)
 	for (uint32_t i = 0; i < DS_NOTE_HEADS; i++)
 	{
 		links += root->note_heads[i] != 0;
-		if (root->note_heads[i] != 0 && !ds_hash_block_sound(copy, root, root->note_heads[i]))
+		if (root->note_heads[i] != 0 && !note_sound(copy, root, root->note_heads[i]))
 			return "hash: a note refers to no block";
 	}
 	if (links != root->notes || (root->notes == 0 && root->note_max != 0))
 		return "hash: the number of notes is wrong";
 	for (NrRef ref = root->note_oldest; ref != 0; ref = ds_note_at(copy, ref)->newer)
+		if (!on_its_path(copy, root, ref))
+			return "hash: a note is not on its path";
+	/* from here on, whatever the trie refers to is a note */
+	for (NrRef ref = root->note_oldest; ref != 0; ref = ds_note_at(copy, ref)->newer)
 	{
 		const DsHashNote *note = ds_note_at(copy, ref);
 
-		if (!on_its_path(copy, root, ref))
-			return "hash: a note is not on its path";
 		if (ds_note_find(copy, root, (uint64_t) note->hash << 32, note->key, note->key_bytes) != ref)
 			return "hash: a key has two notes";
 	}

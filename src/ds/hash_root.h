@@ -100,6 +100,18 @@ typedef struct DsHashRoot
 	uint32_t	dir[];			/* extent of segment i */
 } DsHashRoot;
 
+/* How a table is laid out in its root extent, by extents and lines. */
+typedef struct DsHashLayout
+{
+	uint32_t	heap_at;		/* from the root's begin */
+	size_t		root_bytes;
+	uint32_t	root_lines;		/* at the end of the root extent; 0: the first segment is an extent */
+	uint32_t	base;			/* as DsHashRoot has them */
+	uint32_t	n_min;
+} DsHashLayout;
+
+extern DsHashLayout ds_hash_layout(uint32_t extent_shift, uint32_t extents_max, uint32_t line_shift);
+
 _Static_assert(offsetof(DsHashRoot, entries) == NR_CACHE_LINE, "lookups read one line of the root");
 _Static_assert(offsetof(DsHashRoot, dir) == 4 * NR_CACHE_LINE, "the directory begins a line");
 

@@ -99,6 +99,9 @@ extern bool ds_heap_owns(const DsHeap *heap, uint32_t extent);
 /* Bytes of extents and root stretch that are not in use. */
 extern uint64_t ds_heap_free_bytes(const NrCopy *copy, const DsHeap *heap);
 
+/* Does a reference lead to a block in use that ends where its extent does, or before?  For checks: it may be damaged. */
+extern bool ds_heap_block_sound(const NrCopy *copy, const DsHeap *heap, NrRef ref);
+
 /* Recompute every invariant: NULL, or what is broken. */
 extern const char *ds_heap_verify(const NrCopy *copy, const DsHeap *heap);
 

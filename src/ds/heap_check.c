@@ -15,6 +15,25 @@ typedef struct HeapTally
 	uint32_t	free_blocks;
 } HeapTally;
 
+bool
+ds_heap_block_sound(const NrCopy *copy, const DsHeap *heap, NrRef ref)
+{
+	uint32_t	extent = ref >> copy->ref_shift;
+	uint32_t	left = extent_units(copy) - (ref & (extent_units(copy) - 1));
+	const DsHeapBlock *block;
+
+	if (extent == 0)
+	{
+		if (ref < heap->root_first || ref >= heap->root_first + heap->root_units)
+			return false;
+		left = heap->root_first + heap->root_units - ref;
+	}
+	else if (!ds_heap_owns(heap, extent))
+		return false;
+	block = block_at(copy, ref);
+	return block_used(block) && block_units(block) > 0 && block_units(block) <= left;
+}
+
 static const char *
 verify_stretch(const NrCopy *copy, NrRef ref, uint32_t units, HeapTally *tally)
 {
@@ -58,11 +77,12 @@ verify_lists(const NrCopy *copy, const DsHeap *heap, uint32_t free_blocks)
 			return "heap: a bitmap does not match its list";
 		for (NrRef ref = heap->heads[list]; ref != 0;)
 		{
-			const DsHeapBlock *block = block_at(copy, ref);
+			const DsHeapBlock *block;
 			uint32_t	extent = ref >> copy->ref_shift;
 
 			if (extent != 0 && !ds_heap_owns(heap, extent))
 				return "heap: a list leads out of the heap";
+			block = block_at(copy, ref);
 			if (block_used(block) || list_of(block_units(block)) != list)
 				return "heap: a block is in the wrong list";
 			if (block->prev_free != prev)
@@ -90,6 +110,8 @@ ds_heap_verify(const NrCopy *copy, const DsHeap *heap)
 
 	if (heap->lists != lists_for(copy->extent_shift) || heap->extents_max != copy->table->capacity)
 		return "heap: not made for these extents";
+	if (heap->root_first >= extent_units(copy) || heap->root_units >= extent_units(copy) - heap->root_first)
+		return "heap: the root stretch does not fit the root extent";
 	if (heap->root_first != 0)
 	{
 		const DsHeapBlock *end = block_at(copy, heap->root_first + heap->root_units);

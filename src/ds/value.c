@@ -291,6 +291,7 @@ bool
 ds_value_sound(const NrCopy *copy, DsHashRoot *root, NrRef ref)
 {
 	uint32_t	extent = ref >> copy->ref_shift;
+	uint32_t	units = 1u << copy->ref_shift;
 	const DsHeapBlock *block;
 
 	if (copy->shared == NULL)
@@ -299,7 +300,8 @@ ds_value_sound(const NrCopy *copy, DsHashRoot *root, NrRef ref)
 	if (extent >= copy->shared->capacity || ref == 0)
 		return false;
 	block = nr_shared_ptr(copy, ref);
-	return (block->units_used & 1) != 0;
+	return (block->units_used & 1) != 0 && block->units_used >> 1 <= units - (ref & (units - 1)) &&
+		ds_heap_capacity((const char *) block + DS_HEAP_TAG_BYTES) >= sizeof(DsHashLong) + sizeof(DsValueTail);
 }
 
 static const char *
