@@ -69,6 +69,7 @@ typedef struct NrShared
 	uint64		magic;
 	uint64		last_generation;	/* registry lock, exclusive */
 	pg_atomic_uint64 swept;		/* states that sweeps have freed; counts up under the registry lock */
+	pg_atomic_uint32 sweeper;	/* pid of who sweeps; 0: nobody.  For parallel workers, see nr_sweep.c */
 	uint32		nentries;
 	pg_atomic_uint64 misplaced; /* replicas of which nr_numa_warn has said so */
 	pg_atomic_uint32 worker_at[NR_GUC_REPLICAS_MAX];	/* where each replica's worker is: group + 1; 0: nowhere */

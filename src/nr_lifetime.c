@@ -386,6 +386,7 @@ layout_is_gone(Oid relid, TransactionId layout_xid)
 static void
 rollback(void)
 {
+	NR_POINT("rolling_back");
 	nr_commit_drop();
 	nr_take_rollback();
 	nr_lifetime_flush_counters();

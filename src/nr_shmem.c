@@ -247,6 +247,7 @@ format_head(NrShared *shared)
 	shared->magic = SHARED_MAGIC;
 	shared->last_generation = 0;
 	pg_atomic_init_u64(&shared->swept, 0);
+	pg_atomic_init_u32(&shared->sweeper, 0);
 	shared->nentries = geometry.groups;
 	pg_atomic_init_u64(&shared->misplaced, 0);
 	for (uint32 r = 0; r < NR_GUC_REPLICAS_MAX; r++)

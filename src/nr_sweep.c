@@ -13,10 +13,10 @@
  */
 #include "nr_internal.h"
 
-#include "access/parallel.h"
 #include "access/xact.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
+#include "storage/procarray.h"
 #include "utils/inval.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -77,12 +77,60 @@ is_orphan(const NrRegEntry *entry)
 	return !layout_exists(entry);
 }
 
-/* One at a time: a sweep must not find another one's mark and take it for its own. */
+/*
+ * One at a time: a sweep must not find another one's mark and take it for its own.  The lock keeps
+ * everybody out but a parallel worker's leader and its other workers, which share it; among
+ * these the pid does.  One that is gone, or our own, was left there by a FATAL error.
+ */
 static void
-lock_sweep(LOCKTAG *tag)
+begin_sweep(LOCKTAG *tag)
 {
+	uint32		nobody = 0;
+
 	SET_LOCKTAG_ADVISORY(*tag, InvalidOid, 0, 0, SWEEP_LOCK);
 	(void) LockAcquire(tag, ExclusiveLock, false, false);
+	while (!pg_atomic_compare_exchange_u32(&nr_shared->sweeper, &nobody, (uint32) MyProcPid))
+	{
+		if (nobody == (uint32) MyProcPid || BackendPidGetProc((int) nobody) == NULL)
+			continue;			/* "nobody" is who it was: take his place */
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(1000L);
+		nobody = 0;
+	}
+}
+
+static void
+end_sweep(LOCKTAG *tag)
+{
+	pg_atomic_write_u32(&nr_shared->sweeper, 0);
+	LockRelease(tag, ExclusiveLock, false);
+}
+
+/* Free this entry, if it is an orphan. */
+static void
+sweep_one(uint32 i)
+{
+	NrRegEntry	entry;
+	uint64		generation;
+
+	if (!nr_registry_read(i, &entry, NULL, NULL))
+		return;
+	generation = pg_atomic_read_u64(&entry.state) >> 1;
+
+	/* what we use ourselves, or dropped and may yet roll back, is no orphan */
+	if (entry.dboid == MyDatabaseId && locked_by_us(entry.relid))
+		return;
+	if (!is_orphan(&entry))
+		return;
+
+	/* now in earnest: mark, nobody has it, the catalogs as they are after that */
+	if (!nr_registry_mark(i, generation) || locked_by_others(entry.dboid, entry.relid))
+		return;
+	NR_POINT("sweep_marked");
+	AcceptInvalidationMessages();
+	InvalidateCatalogSnapshot();
+	if (is_orphan(&entry))
+		(void) nr_registry_free_marked(i, generation);
 }
 
 int
@@ -91,36 +139,21 @@ nr_sweep(void)
 	uint64		before = pg_atomic_read_u64(&nr_shared->swept);
 	LOCKTAG		sweep;
 
-	/* its lock would not keep its leader out */
-	if (IsParallelWorker())
-		return 0;
-	lock_sweep(&sweep);
-	NR_POINT("sweep_locked");
-	AcceptInvalidationMessages();
-	for (uint32 i = 0; i < nr_shared->nentries; i++)
+	begin_sweep(&sweep);
+	PG_TRY();
 	{
-		NrRegEntry	entry;
-		uint64		generation;
-
-		if (!nr_registry_read(i, &entry, NULL, NULL))
-			continue;
-		generation = pg_atomic_read_u64(&entry.state) >> 1;
-
-		/* what we use ourselves, or dropped and may yet roll back, is no orphan */
-		if (entry.dboid == MyDatabaseId && locked_by_us(entry.relid))
-			continue;
-		if (!is_orphan(&entry))
-			continue;
-
-		/* now in earnest: mark, nobody has it, the catalogs as they are after that */
-		if (!nr_registry_mark(i, generation) || locked_by_others(entry.dboid, entry.relid))
-			continue;
+		NR_POINT("sweep_locked");
 		AcceptInvalidationMessages();
-		InvalidateCatalogSnapshot();
-		if (is_orphan(&entry))
-			(void) nr_registry_free_marked(i, generation);
+		for (uint32 i = 0; i < nr_shared->nentries; i++)
+			sweep_one(i);
 	}
-	LockRelease(&sweep, ExclusiveLock, false);
+	PG_CATCH();
+	{
+		pg_atomic_write_u32(&nr_shared->sweeper, 0);	/* the lock ends with the transaction */
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	end_sweep(&sweep);
 	nr_registry_await_left();
 	return (int) (pg_atomic_read_u64(&nr_shared->swept) - before);
 }

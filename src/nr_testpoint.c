@@ -4,15 +4,22 @@
  *		the engine (NR_POINT), so that tests can put a fault exactly there.
  *
  * 'name:action' or 'name:action:n': at every n-th passage (default: each) of
- * the point "name", or of any point when the name is '*', do
+ * the point "name", or of any point but the many of a table (table_*) when the name is '*', do
  *
  *		kill9		SIGKILL to itself: the server resets shared memory
+ *		quit		SIGQUIT to itself: likewise, as when another backend was killed
  *		stop		SIGSTOP to itself: until somebody sends SIGCONT
  *		sleep		a tenth of a second
  *		nap			a millisecond
  *		cancel		SIGINT to itself: as pg_cancel_backend()
  *		terminate	SIGTERM to itself: as pg_terminate_backend()
  *		error		an error, at points whose names begin with "stage_"
+ *
+ * Several of these may be given, with commas between them.  Each signal that may end something is
+ * a line in the server's log: that it was sent, so that a test knows that the point was reached.
+ *
+ * A worker (nr_worker.c) has no session: it takes the setting from the server's configuration,
+ * and takes it again at "worker_look" after a reload.
  *
  * nr_cache.test_fence = r takes from this backend the memory of all replicas but r.  What the
  * engine declares (NR_FAR) it gets back for the time of that access, to read or to write, page by page;
@@ -34,12 +41,15 @@
 
 #include "nr_cache.h"
 #include "nr_testpoint.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
 #include "utils/guc.h"
 
 typedef enum NrTestAction
 {
 	NR_TEST_NONE,
 	NR_TEST_KILL9,
+	NR_TEST_QUIT,
 	NR_TEST_STOP,
 	NR_TEST_SLEEP,
 	NR_TEST_NAP,
@@ -50,22 +60,31 @@ typedef enum NrTestAction
 
 /* By NrTestAction. */
 static const char *const nr_test_actions[] = {
-	"", "kill9", "stop", "sleep", "nap", "cancel", "terminate", "error"
+	"", "kill9", "quit", "stop", "sleep", "nap", "cancel", "terminate", "error"
 };
+
+#define POINTS_MAX	4
 
 typedef struct NrTestPoint
 {
 	char		name[64];
 	NrTestAction action;
 	uint32		every;
+	uint32		passed;
 } NrTestPoint;
 
-static char *nr_test_point_text;
-static NrTestPoint nr_test_point;
-static int	nr_test_point_passed;
+typedef struct NrTestPoints
+{
+	int			n;
+	NrTestPoint point[POINTS_MAX];
+} NrTestPoints;
 
-/* Take 'name:action[:n]' apart.  False when it is something else. */
-static bool
+static char *nr_test_point_text;
+static NrTestPoints nr_test_points;
+static int	nr_test_point_passed;	/* the first one */
+
+/* Take one 'name:action[:n]' apart; returns what is behind it, or NULL. */
+static const char *
 test_point_parse(const char *text, NrTestPoint *point)
 {
 	char		action[16];
@@ -73,61 +92,85 @@ test_point_parse(const char *text, NrTestPoint *point)
 	int			fields;
 
 	memset(point, 0, sizeof(*point));
-	if (text[0] == '\0')
-		return true;
 	point->every = 1;
-	fields = sscanf(text, "%63[^:]:%15[a-z0-9]%n:%u%n", point->name, action, &end,
+	fields = sscanf(text, "%63[^:,]:%15[a-z0-9]%n:%u%n", point->name, action, &end,
 					&point->every, &end);
-	if (fields < 2 || text[end] != '\0' || point->every == 0)
-		return false;
+	if (fields < 2 || (text[end] != '\0' && text[end] != ',') || point->every == 0)
+		return NULL;
 	for (int i = NR_TEST_KILL9; i < lengthof(nr_test_actions); i++)
 	{
 		if (strcmp(action, nr_test_actions[i]) == 0)
 			point->action = (NrTestAction) i;
 	}
-	return point->action != NR_TEST_NONE;
+	return point->action != NR_TEST_NONE ? text + end : NULL;
+}
+
+static bool
+test_points_parse(const char *text, NrTestPoints *points)
+{
+	points->n = 0;
+	while (*text != '\0')
+	{
+		if (points->n == POINTS_MAX)
+			return false;
+		text = test_point_parse(text, &points->point[points->n++]);
+		if (text == NULL || (*text == ',' && *++text == '\0'))
+			return false;
+	}
+	return true;
 }
 
 static bool
 test_point_check(char **newval, void **extra, GucSource source)
 {
-	NrTestPoint point;
+	NrTestPoints points;
 
-	if (!test_point_parse(*newval, &point))
+	if (!test_points_parse(*newval, &points))
 	{
-		GUC_check_errdetail("Expected \"name:action\" or \"name:action:n\".");
+		GUC_check_errdetail("Expected \"name:action\" or \"name:action:n\", or up to %d of these.", POINTS_MAX);
 		return false;
 	}
-	*extra = guc_malloc(LOG, sizeof(point));
+	*extra = guc_malloc(LOG, sizeof(points));
 	if (*extra == NULL)
 		return false;
-	memcpy(*extra, &point, sizeof(point));
+	memcpy(*extra, &points, sizeof(points));
 	return true;
 }
 
 static void
 test_point_assign(const char *newval, void *extra)
 {
-	nr_test_point = *(NrTestPoint *) extra;
+	nr_test_points = *(NrTestPoints *) extra;
 	nr_test_point_passed = 0;
 }
 
+/* Bare system calls, and no memory. */
 static void
-test_point_pass(const char *name)
+send_to_myself(const char *name, NrTestAction action, int signo)
 {
-	if (likely(nr_test_point.action == NR_TEST_NONE))
-		return;
-	if (strcmp(nr_test_point.name, "*") != 0 && strcmp(nr_test_point.name, name) != 0)
-		return;
-	if (++nr_test_point_passed % nr_test_point.every != 0)
-		return;
+	char		line[128] = "nr_cache test point ";
 
-	switch (nr_test_point.action)
+	strlcat(line, name, sizeof(line));
+	strlcat(line, ": ", sizeof(line));
+	strlcat(line, nr_test_actions[action], sizeof(line));
+	strlcat(line, "\n", sizeof(line));
+	if (write(STDERR_FILENO, line, strlen(line)) < 0)
+		abort();
+	kill(getpid(), signo);
+}
+
+static void
+act(const char *name, NrTestAction action)
+{
+	switch (action)
 	{
 		case NR_TEST_NONE:
 			break;
 		case NR_TEST_KILL9:
-			kill(getpid(), SIGKILL);
+			send_to_myself(name, action, SIGKILL);
+			break;
+		case NR_TEST_QUIT:
+			send_to_myself(name, action, SIGQUIT);
 			break;
 		case NR_TEST_STOP:
 			kill(getpid(), SIGSTOP);
@@ -139,10 +182,10 @@ test_point_pass(const char *name)
 			usleep(1000);
 			break;
 		case NR_TEST_CANCEL:
-			kill(getpid(), SIGINT);
+			send_to_myself(name, action, SIGINT);
 			break;
 		case NR_TEST_TERMINATE:
-			kill(getpid(), SIGTERM);
+			send_to_myself(name, action, SIGTERM);
 			break;
 		case NR_TEST_ERROR:
 			if (strncmp(name, "stage_", 6) == 0)
@@ -150,6 +193,46 @@ test_point_pass(const char *name)
 						(errcode(ERRCODE_INTERNAL_ERROR),
 						 errmsg("error at test point \"%s\"", name)));
 			break;
+	}
+}
+
+/* A worker's look at the configuration, between two passes over the caches. */
+static void
+worker_look(void)
+{
+	static bool hooked = false;
+
+	if (!hooked)
+	{
+		pqsignal(SIGHUP, SignalHandlerForConfigReload);
+		/* or it would be started to die, again and again */
+		if (nr_test_points.n > 0 && nr_test_points.point[0].action <= NR_TEST_QUIT)
+			nr_test_points.n = 0;
+	}
+	hooked = true;
+	if (!ConfigReloadPending)
+		return;
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+}
+
+static void
+test_point_pass(const char *name)
+{
+	if (MyBgworkerEntry != NULL && strcmp(name, "worker_look") == 0)
+		worker_look();
+	for (int i = 0; i < nr_test_points.n; i++)
+	{
+		NrTestPoint *point = &nr_test_points.point[i];
+
+		if (strcmp(point->name, name) != 0 &&
+			(strcmp(point->name, "*") != 0 || strncmp(name, "table_", 6) == 0))
+			continue;
+		point->passed++;
+		if (i == 0)
+			nr_test_point_passed = (int) point->passed;
+		if (point->passed % point->every == 0)
+			act(name, point->action);
 	}
 }
 
@@ -171,6 +254,7 @@ typedef struct Lift
 } Lift;
 
 static char *nr_test_crossed_text;
+static char *nr_test_leftovers_text;
 static int	nr_test_undeclared = -1;
 static Lift lifts[LIFTS_MAX];
 static int	nlifts;
@@ -314,6 +398,11 @@ nr_test_point_init(void)
 							NULL,
 							&nr_test_point_passed, 0, 0, INT_MAX,
 							PGC_INTERNAL, GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
+	DefineCustomStringVariable("nr_cache.test_leftovers",
+							   "What was left behind in shared memory by who is gone, while nobody uses it.",
+							   NULL,
+							   &nr_test_leftovers_text, "",
+							   PGC_INTERNAL, GUC_NOT_IN_SAMPLE, NULL, NULL, nr_test_leftovers);
 	nr_test_point_hook = test_point_pass;
 	nr_far_hook = test_far;
 }

@@ -11,6 +11,9 @@
 /* Define the setting nr_cache.test_point and hook it up; from _PG_init. */
 extern void nr_test_point_init(void);
 
+/* What nr_cache.test_leftovers shows (nr_leftovers.c). */
+extern const char *nr_test_leftovers(void);
+
 #endif
 
 #endif							/* NR_TESTPOINT_H */

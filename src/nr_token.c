@@ -9,10 +9,40 @@
 
 #include "storage/ipc.h"
 #include "storage/proc.h"
+#include "utils/memdebug.h"
 
 static NrSession token;
 static bool token_taken = false;
 static bool token_held = false;
+
+#ifdef USE_VALGRIND
+/*
+ * Bytes that this process wrote without having set them are an error under Valgrind, which
+ * tells their origin; only some of them, one is enough.
+ */
+static void
+check_defined(char *from, Size bytes)
+{
+	char	   *end = from + bytes;
+
+	for (int i = 0; i < 10 && from < end; i++)
+	{
+		char	   *bad = (char *) (uintptr_t) VALGRIND_CHECK_MEM_IS_DEFINED(from, end - from);
+
+		if (bad == NULL)
+			return;
+		from = Min(bad + 64, end);
+	}
+}
+
+static void
+check_shared_memory(void)
+{
+	check_defined(nr_engine.control, nr_engine_control_bytes(&nr_engine.geo));
+	for (uint32 r = 0; r < nr_engine.geo.replicas; r++)
+		check_defined(nr_engine.region[r], nr_engine_region_bytes(&nr_engine.geo));
+}
+#endif
 
 /*
  * Exits begin in CHECK_FOR_INTERRUPTS or at top level, never inside the engine,
@@ -27,6 +57,9 @@ token_return(int code, Datum arg)
 	nr_lifetime_detach_all();
 	token_taken = false;
 	nr_session_unregister(&token);
+#ifdef USE_VALGRIND
+	check_shared_memory();
+#endif
 }
 
 static uint32

@@ -121,8 +121,10 @@ keep_fresh(NrSession *session)
 
 	while (!ShutdownRequestPending)
 	{
-		NrFreshness outcome = look_around(session);
+		NrFreshness outcome;
 
+		NR_POINT("worker_look");
+		outcome = look_around(session);
 		if (outcome == NR_WAS_FAR_BEHIND)
 		{
 			CHECK_FOR_INTERRUPTS();

@@ -45,6 +45,7 @@ nr_writer_lock(Oid relid, bool for_transaction, bool wait)
 		CurrentResourceOwner = owner;
 	}
 	PG_END_TRY();
+	NR_POINT("writer_locked");
 	return result != LOCKACQUIRE_NOT_AVAIL;
 }
 

@@ -143,6 +143,7 @@ split(NrCopy *copy, DsHashRoot *root, uint32_t *lines)
 		ds_chain_compact(copy, root, from);
 		ds_chain_compact(copy, root, to);
 	}
+	NR_POINT("table_grows");
 	set_buckets(root, bucket + 1);
 	return true;
 }
@@ -180,6 +181,7 @@ merge(NrCopy *copy, DsHashRoot *root, uint32_t *lines)
 		ds_line_move(copy, root, from, to, &all);
 		ds_chain_compact(copy, root, to);
 	}
+	NR_POINT("table_shrinks");
 	if (first_in_segment(root, bucket))
 		segment_give(copy, root, bucket);
 	set_buckets(root, bucket);

@@ -287,6 +287,9 @@ read_scan(const NrCopy *copy, DsHashScan *scan)
 	if (scan->needed_bytes > scan->capacity || root->entries == 0)
 		return NR_OK;
 	for (uint32_t b = 0; b < root->n_buckets; b++)
+	{
+		if (b == root->n_buckets / 2)
+			NR_POINT("scan_copy");
 		for (DsHashLine *line = ds_hash_line(copy, root, b); line; line = ds_hash_line_next(copy, line))
 			for (uint8_t *entry = line->entry; entry < ds_line_end(line); entry += entry[0])
 			{
@@ -294,6 +297,7 @@ read_scan(const NrCopy *copy, DsHashScan *scan)
 
 				out = scan_put(out, &e);
 			}
+	}
 	return NR_OK;
 }
 

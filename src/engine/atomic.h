@@ -37,6 +37,10 @@ _Static_assert(sizeof(NrAtomic32) == 4 && sizeof(NrAtomic64) == 8,
 _Static_assert(ATOMIC_INT_LOCK_FREE == 2 && ATOMIC_LLONG_LOCK_FREE == 2,
 			   "atomics must be lock-free: they are shared by processes");
 
+/* The model checker says where its operations are. */
+#ifdef NR_MODEL
+#include NR_MODEL
+#else
 #define NR_ATOMIC_OPS(bits, T) \
 static inline uint##bits##_t nr_load##bits##_rlx(const T *a) \
 { return atomic_load_explicit(&((T *) a)->v, memory_order_relaxed); } \
@@ -70,6 +74,7 @@ static inline bool nr_cas##bits##_seq(T *a, uint##bits##_t *expected, uint##bits
 NR_ATOMIC_OPS(32, NrAtomic32)
 NR_ATOMIC_OPS(64, NrAtomic64)
 /* *INDENT-ON* */
+#endif							/* NR_MODEL */
 
 /* A counter that only one writes at a time, under a lock, and others look at: no locked instruction. */
 static inline void

@@ -226,6 +226,7 @@ take(NrEngine *e, uint32_t g, uint32_t r, const Collected *c, NrBatch *batch, ch
 		req->first_extent = nr_load32_rlx(&slot->first_extent);
 		req->word = c->word[i];
 		at += sizeof(NrBatchRequest);
+		NR_POINT("half_written");
 		if (req->first_extent == NR_NO_EXTENT)
 		{
 			memcpy(at, nr_session_buffer(e, r, session), req->bytes);
@@ -312,6 +313,7 @@ append_batch(NrSession *s, const NrDispatch *dispatch, uint32_t g, bool serve, T
 	full->slots = batch != NULL && !nr_log_claim(s, g);
 	if (batch == NULL || full->slots)
 		return c.n > 0 ? ROUND_FULL : ROUND_NOTHING;
+	NR_POINT("log_claimed");
 
 	/* requests go behind room for all grants; then they move up to where grants end */
 	batch->replica = r;
@@ -329,6 +331,7 @@ append_batch(NrSession *s, const NrDispatch *dispatch, uint32_t g, bool serve, T
 		group->loading = false; /* readers have something to lose */
 	/* of all that were collected: who has withdrawn since makes it no more than needed */
 	nr_grant_best(s, dispatch, g, batch, batch->ops > 0 ? c.need : (NrNeed) {0}, numbers_max);
+	NR_POINT("granted");
 	if (tidy == TIDY_ALL)
 		nr_grant_release_free(group, batch);
 	grant_bytes = nr_grant_bytes(group, batch);
@@ -494,6 +497,7 @@ nr_request_withdraw(NrSession *s, uint32_t g)
 		if (!nr_cas64_seq(&slot->state, &word,	/* edge Q1: the combiner's CAS then fails */
 						  nr_req_word(nr_req_no(word), g, NR_REQ_FREE)))
 			continue;
+		NR_POINT("request_withdrawn");
 		nr_and64_seq(&nr_pending(s->engine, rep)[NR_WORD(s->idx)], ~NR_BIT(s->idx));	/* edge Q3 */
 		nr_add64_rlx(&rep->withdrawn, 1);
 

@@ -389,4 +389,15 @@ typedef struct NrDispatch
 	void		(*sync_with) (NrCopy *to, const NrCopy *from);
 } NrDispatch;
 
+/*
+ * Test points: named places at which a test may stop, kill or reorder.
+ * Compiled in with -DNR_TEST_POINTS only.
+ */
+#ifdef NR_TEST_POINTS
+extern void (*nr_test_point_hook) (const char *name);
+#define NR_POINT(name) do { if (nr_test_point_hook) nr_test_point_hook(name); } while (0)
+#else
+#define NR_POINT(name) ((void) 0)
+#endif
+
 #endif							/* NR_DISPATCH_H */

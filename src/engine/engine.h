@@ -543,17 +543,6 @@ extern void nr_replica_info(NrEngine *engine, uint32_t g, uint32_t r, NrReplicaI
 extern void nr_handle_flush_counters(NrHandle *handle);
 
 /*
- * Test points: named places at which a test may stop, kill or reorder.
- * Compiled in with -DNR_TEST_POINTS only.
- */
-#ifdef NR_TEST_POINTS
-extern void (*nr_test_point_hook) (const char *name);
-#define NR_POINT(name) do { if (nr_test_point_hook) nr_test_point_hook(name); } while (0)
-#else
-#define NR_POINT(name) ((void) 0)
-#endif
-
-/*
  * Memory of another replica: whatever touches it lies between NR_FAR and NR_FAR_END, which may nest.  With
  * test points, a hook hears of both, so that all else can be taken away from a process
  * and these be counted.  NR_FAR_MORE: it was found out how long it is.  Memory of the own replica may be

@@ -111,6 +111,7 @@ alloc_each(NrSession *s, uint32_t g, const Account *a)
 				nr_pool_free(e, numbers[--i]);
 			return false;
 		}
+		NR_POINT("extent_granted");
 	}
 	return true;
 }

@@ -245,6 +245,7 @@ nr_group_create(NrEngine *e, uint32_t g, const NrGroupConfig *config, const NrDi
 	{
 		NR_FAR_REGION(e, r);
 		format_replica(e, g, r);
+		NR_POINT("group_half_made");
 		for (uint32_t c = 0; c < planned.copies; c++)
 			format_copy(e, g, r, c, dispatch, extents + c * per_copy + 1, init_extents);
 		NR_FAR_END(e);
@@ -289,6 +290,7 @@ nr_group_destroy(NrEngine *e, uint32_t g, const NrDispatch *dispatch)
 	if (dispatch != NULL && dispatch->id == nr_group(e, g)->dispatch_id)
 		drop_copies(e, g, dispatch);
 	nr_store32_rel(&nr_group(e, g)->exists, 0); /* edge G1 */
+	NR_POINT("group_half_dropped");
 	nr_pool_free_owner(e, g);
 }
 
@@ -333,6 +335,7 @@ nr_group_clear(NrHandle *h)
 			if (c == 0 && copy.shared != NULL)
 				unmap_all(e, copy.shared, NULL, 0);
 			unmap_all(e, copy.table, kept, n);
+			NR_POINT("group_half_cleared");
 			format_copy(e, h->g, r, c, h->dispatch, kept, n);
 		}
 		nr_visit_end(h->session);

@@ -34,7 +34,7 @@
  *	 W1  a worker says that it rests, then looks at the tails -> who appends looks whether one rests
  *	 Z1  a waiter sets its bit, then looks at what it waits for -> somebody changes that, then looks at the bits
  *
- * R1, F1, Q3, O1, W1 and Z1 are store-then-load on both sides (Dekker): each site uses a
+ * R1, F1, Q3, W1 and Z1 are store-then-load on both sides (Dekker): each site uses a
  * sequentially consistent operation, so at least one of the two sees the other.
  */
 #ifndef NR_LAYOUT_H

@@ -170,6 +170,7 @@ nr_own_idle_copies(NrHandle *h, uint32_t flags, bool cancellable)
 		owned = nr_replay(s, h->dispatch, h->g, r, patience, false);
 		nr_visit_end(s);
 	}
+	NR_POINT("copies_locked");
 	if (owned && catch_up_idle_copies(h, patience))
 		return NR_OK;
 	while (locked > 0)
@@ -222,6 +223,7 @@ fill_record(NrHandle *h, const NrPrepareOps *ops, bool inline_ops, NrPrepared *p
 		record_free(h, p);
 		return NR_NO_SPACE;
 	}
+	NR_POINT("record_granted");
 	p->batch->bytes = (uint32_t) (sizeof(NrBatch) + nr_grant_bytes(group, p->batch) + tail);
 	p->batch->replica = p->replica;
 	p->batch->requests = 1;
@@ -284,6 +286,22 @@ reclaim_shared(NrHandle *h, uint32_t flags, bool cancellable)
 }
 
 /*
+ * Is there nobody whose memory may come back: who has prepared and not appended, or a batch on its
+ * way?  That is so only if it was so before memory was looked for the last time, and nothing has been
+ * appended since: otherwise what was missing then may be there by now.
+ */
+static bool
+nobody_to_wait_for(NrHandle *h, bool *alone, uint64_t *tail)
+{
+	bool		was_alone = *alone;
+	uint64_t	old_tail = *tail;
+
+	*tail = nr_log_tail(h->session, h->g);
+	*alone = nr_load64_rlx(&h->group->claimed) - *tail <= 1 && nr_log_head(h->session, h->g) >= *tail;
+	return was_alone && *alone && *tail == old_tail;
+}
+
+/*
  * Memory for all of it.  What others have claimed comes back when they have
  * appended, and what their batches have not used when these have been applied; so they are
  * waited for, a while: one of them may be held up for long.
@@ -293,6 +311,8 @@ claim_memory(NrHandle *h, const NrPrepareOps *ops, uint32_t flags, bool cancella
 {
 	NrSession  *s = h->session;
 	bool		inline_ops = ops->ops != NULL && ops->bytes <= s->engine->geo.session_buffer_bytes;
+	bool		alone = false;
+	uint64_t	tail = 0;
 
 	for (int tries = 0;; tries++)
 	{
@@ -316,11 +336,9 @@ claim_memory(NrHandle *h, const NrPrepareOps *ops, uint32_t flags, bool cancella
 			continue;
 		}
 		if ((flags & NR_PREPARE_TRY) || tries >= NR_CLAIM_TRIES ||
-			nr_grant_impossible(h->group, ops->need) ||
-			(nr_load64_rlx(&h->group->claimed) - nr_load64_rlx(&h->group->tail) <= 1 &&
-			 nr_log_head(s, h->g) >= nr_log_tail(s, h->g)))
+			nr_grant_impossible(h->group, ops->need) || nobody_to_wait_for(h, &alone, &tail))
 			return NR_NO_SPACE;
-		if (!nr_sleep(s, NR_WAIT_LOG_SPACE, h->g, NR_SESSION_NONE, NR_SPACE_POLL_US, cancellable))
+		if (!alone && !nr_sleep(s, NR_WAIT_LOG_SPACE, h->g, NR_SESSION_NONE, NR_SPACE_POLL_US, cancellable))
 			return NR_CANCELLED;
 	}
 }
@@ -371,6 +389,7 @@ nr_prepare_ops(NrHandle *h, const NrPrepareOps *ops, uint32_t flags, bool cancel
 	status = claim_slot(h, flags, cancellable);
 	if (status == NR_OK)
 	{
+		NR_POINT("slot_claimed");
 		status = claim_memory(h, ops, flags, cancellable, p);
 		if (status != NR_OK)
 			nr_log_give_back(s, h->g);
@@ -500,6 +519,7 @@ nr_prepared_drop(NrHandle *h, NrPrepared *p)
 		nr_order_done(s, h->g);
 	nr_visit(s, h->g, p->replica);
 	nr_payload_free(s, p->replica, p->payload);
+	NR_POINT("prepared_drop");
 	nr_grant_undo(s, h->g, p->batch);
 	nr_visit_end(s);
 	record_free(h, p);

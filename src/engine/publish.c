@@ -66,6 +66,7 @@ append_pending(NrHandle *h, const char *ops, size_t bytes)
 	if (fits < bytes &&
 		nr_payload_place(s, h->g, 0, ops + fits, bytes - fits, &first, &end) != NR_OK)
 		return NR_NO_SPACE;
+	NR_POINT("append_pending");
 	if (last != NULL)
 	{
 		memcpy((char *) (last + 1) + last->bytes, ops, fits);
@@ -216,6 +217,7 @@ publish(NrHandle *h, uint32_t flags, bool cancellable, uint64_t *n)
 	group->pending_first = group->pending_last = NR_NO_EXTENT;
 	group->pending_bytes = 0;
 	nr_store64_rlx(&group->pending, 0);
+	NR_POINT("publish_detached");
 	nr_prepared_append(h, &prepared);
 	return NR_OK;
 }

@@ -53,6 +53,7 @@ wait_for_writer(NrHandle *h, bool cancellable)
 	struct NrReplica *rep = h->replica;
 	NrAtomic64 *waiters = nr_waiters(s->engine, rep);
 	bool		go_on = true;
+	uint32_t	writer;
 
 	for (uint32_t spins = s->engine->host->spins; spins > 0; spins--)
 	{
@@ -61,7 +62,8 @@ wait_for_writer(NrHandle *h, bool cancellable)
 		nr_pause();
 	}
 	nr_bit_set(waiters, s->idx);	/* edge Z1 */
-	if (nr_load32_seq(&rep->writer) != 0)	/* edge Z1 */
+	writer = nr_load32_seq(&rep->writer);	/* edge Z1 */
+	if (writer != 0 && writer != NR_RETIRED)	/* from a group that is retired nobody comes to wake us */
 	{
 		uint32_t	holder = nr_load32_rlx(&rep->combiner);
 
@@ -235,7 +237,7 @@ nr_group_sync_replica(NrHandle *h, uint32_t r, bool cancellable)
 	return synced ? NR_OK : NR_CANCELLED;
 }
 
-/* All combiner locks are held: nothing is appended, no copy changes. */
+/* All combiner locks are held: no copy changes. */
 static NrStatus
 compare_copies(NrHandle *h, uint32_t *replica, const char **why)
 {
@@ -292,6 +294,7 @@ freeze(NrHandle *h, bool cancellable)
 	uint32_t	n = h->group->replicas;
 	NrLocked	outcome = NR_LOCKED;
 	uint32_t	locked = 0;
+	uint64_t	upto;
 
 	while (locked < n && outcome == NR_LOCKED)
 	{
@@ -300,10 +303,12 @@ freeze(NrHandle *h, bool cancellable)
 		nr_visit_end(s);
 		locked += outcome == NR_LOCKED;
 	}
+	/* one tail for all: a lazy group's grows without these locks */
+	upto = nr_log_tail(s, h->g);
 	for (uint32_t r = 0; r < n && outcome == NR_LOCKED; r++)
 	{
 		nr_visit(s, h->g, r);
-		if (!nr_replay(s, h->dispatch, h->g, r, NR_IMPATIENT, true))
+		if (!nr_replay_to(s, h->dispatch, h->g, r, upto, NR_IMPATIENT, true))
 			outcome = NR_LOCK_BUSY;
 		nr_visit_end(s);
 	}

@@ -144,6 +144,8 @@ apply_ops(Replay *p, char *ops, uint32_t bytes, uint32_t *left, NrRequestSlot *s
 		}
 		if (ahead < bytes)
 			ahead = announce(p, ops, ahead);
+		if (last && at > 0)
+			NR_POINT("half_applied");
 		status = absorb(p, op, &resp);
 		at += op->bytes;
 		if (slot == NULL)
@@ -343,10 +345,13 @@ deliver(Replay *p, const NrBatch *batch)
 		NrRequestSlot *slot = nr_request_slot(p->e, p->r, req->session);
 		uint32_t	session = req->session;
 		uint64_t	done = (req->word & ~(uint64_t) (NR_REQ_PHASE | NR_REQ_SLEEPING)) | NR_REQ_DONE;
+		uint64_t	word;
 
 		at += sizeof(NrBatchRequest) +
 			(req->first_extent == NR_NO_EXTENT ? NR_OP_ALIGN(req->bytes) : 0);
-		if (nr_xchg64_seq(&slot->state, done) & NR_REQ_SLEEPING)	/* edge Q2, edge Z1 */
+		word = nr_xchg64_seq(&slot->state, done);	/* edge Q2, edge Z1 */
+		NR_POINT("answered");
+		if (word & NR_REQ_SLEEPING)
 			p->e->host->wake(p->e, session);
 	}
 }
@@ -488,16 +493,22 @@ replay_two(Replay *p, uint64_t upto, NrPatience patience, bool both)
 }
 
 bool
-nr_replay(NrSession *s, const NrDispatch *dispatch, uint32_t g, uint32_t r,
-		  NrPatience patience, bool both)
+nr_replay_to(NrSession *s, const NrDispatch *dispatch, uint32_t g, uint32_t r, uint64_t upto,
+			 NrPatience patience, bool both)
 {
 	Replay		p = {.s = s,.e = s->engine,.dispatch = dispatch,.group = nr_group(s->engine, g),
 	.rep = nr_replica(s->engine, g, r),.g = g,.r = r,.home = nr_home(s, g)};
-	uint64_t	upto = nr_log_tail(s, g);
 
 	if (p.group->copies == 1)
 		return replay_one(&p, upto, patience);
 	return replay_two(&p, upto, patience, both);
+}
+
+bool
+nr_replay(NrSession *s, const NrDispatch *dispatch, uint32_t g, uint32_t r,
+		  NrPatience patience, bool both)
+{
+	return nr_replay_to(s, dispatch, g, r, nr_log_tail(s, g), patience, both);
 }
 
 void

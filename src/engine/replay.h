@@ -45,6 +45,10 @@ nr_shares_deferred(NrEngine *e, const struct NrGroup *group, uint32_t g, uint32_
 extern bool nr_replay(NrSession *s, const NrDispatch *dispatch, uint32_t g, uint32_t r,
 					  NrPatience patience, bool both);
 
+/* The same up to this position at most; nr_replay: up to the tail as it finds it, which others may move on. */
+extern bool nr_replay_to(NrSession *s, const NrDispatch *dispatch, uint32_t g, uint32_t r, uint64_t upto,
+						 NrPatience patience, bool both);
+
 /*
  * Bring the older of two copies to where readers see, and send them nowhere: for who has taken
  * requests, or is about to, and must not find readers in its way whom it has left there itself.

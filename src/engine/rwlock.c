@@ -35,6 +35,7 @@ nr_wait_for_reader(NrSession *s, uint32_t g, uint32_t r, uint32_t reader, uint64
 		if (patience == NR_IMPATIENT)
 			return false;
 		nr_bump64(&rep->writer_sleeps, 1);
+		NR_POINT("reader_wait");
 		if (!nr_sleep(s, NR_WAIT_READERS, g, reader, NR_RW_POLL_US, patience == NR_CANCELLABLE))
 			return false;
 	}

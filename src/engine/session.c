@@ -23,6 +23,7 @@ nr_session_register(NrEngine *e, uint32_t replica, uint32_t owner_pid, uint64_t 
 		if (nr_load32_rlx(&shared->used) != 0 ||
 			!nr_cas32_seq(&shared->used, &unused, 1))	/* edge S1 */
 			continue;
+		NR_POINT("session_taken");
 		nr_store32_rlx(&shared->generation, nr_load32_rlx(&shared->generation) + 1);
 		nr_store32_rlx(&shared->replica, replica);
 		nr_store32_rlx(&shared->owner_pid, owner_pid);
@@ -96,6 +97,7 @@ nr_session_unregister(NrSession *s)
 		forget_bits(s, g, 0);
 		NR_FAR_END(e);
 	}
+	NR_POINT("session_leaving");
 	nr_store32_rlx(&s->shared->owner_pid, 0);
 	nr_store32_rlx(&s->shared->entries, s->entries);
 	nr_crossings_flush(s);

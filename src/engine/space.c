@@ -78,6 +78,7 @@ nr_payload_place(NrSession *s, uint32_t g, uint32_t r, const char *ops, size_t b
 		payload->bytes = (uint32_t) take;
 		payload->reserved = 0;
 		memcpy(payload + 1, ops + at, take);
+		NR_POINT("payload_placed");
 		if (last == NULL)
 			*first = extent;
 		else
@@ -150,7 +151,7 @@ nr_wait_for_space(NrHandle *h, const NrFull *full, bool cancellable)
 	nr_add32_seq(&group->space_waiting, 1); /* edge Z1 */
 	nr_bit_set(waiters, s->idx);	/* edge Z1 */
 	if (nr_log_head(s, h->g) == full->head &&
-		nr_req_phase(nr_load64_acq(&h->slot->state)) != NR_REQ_DONE &&	/* edge Q2 */
+		nr_req_phase(nr_load64_seq(&h->slot->state)) != NR_REQ_DONE &&	/* edge Q2, edge Z1 */
 		(!full->slots ||
 		 nr_load64_seq(&group->claimed) - full->head >= group->log_slots))	/* edge Z1 */
 	{
@@ -159,6 +160,7 @@ nr_wait_for_space(NrHandle *h, const NrFull *full, bool cancellable)
 		holder = nr_load32_rlx(&nr_replica(e, h->g, laggard)->combiner);
 		nr_visit_end(s);
 		nr_add64_rlx(&group->log_space_waits, 1);
+		NR_POINT("log_full");
 
 		/*
 		 * With a timeout: a laggard whose reader was inside when we tried to help

@@ -57,6 +57,7 @@ nr_worker_refresh(NrSession *s, const NrDispatch *dispatch, uint32_t g)
 	{
 		uint64_t	step;
 
+		NR_POINT("worker_replay");
 		(void) nr_replay(s, dispatch, g, r, NR_IMPATIENT, true);
 		nr_combiner_unlock(s, g, r);
 		step = nr_position(nr_replica(e, g, r)) - before;
@@ -78,6 +79,7 @@ void
 nr_worker_rest(NrSession *s)
 {
 	say_asleep(s, &nr_control(s->engine)->resting);
+	NR_POINT("worker_rest");
 }
 
 void

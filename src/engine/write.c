@@ -56,6 +56,14 @@ request(NrHandle *h, bool cancellable)
 											NR_REQ_PENDING));
 	NR_POINT("request_pending");
 	nr_bit_set(nr_pending(s->engine, h->replica), s->idx);	/* edge Q3 */
+
+	/*
+	 * Whoever saw the bit of a request that we have withdrawn may have taken this one before its
+	 * bit was set; then nobody else will clear that.  Relaxed: who has cleared the bit, and so no
+	 * longer will, has told us by the bit's word that the request is taken.
+	 */
+	if (nr_req_phase(nr_load64_rlx(&slot->state)) != NR_REQ_PENDING)
+		nr_bit_clear(nr_pending(s->engine, h->replica), s->idx);
 	NR_POINT("request_announced");
 	while (nr_req_phase(nr_load64_acq(&slot->state)) != NR_REQ_DONE)	/* edge Q2 */
 	{
