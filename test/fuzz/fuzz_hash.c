@@ -1,422 +1,433 @@
 /*
  * fuzz_hash.c
- *		ds_hash against the reference map, and against raw bytes as operations.
+ *		ds_hash against the reference map, operation by operation.
  *
- * libFuzzer: clang -DNR_LIBFUZZER -fsanitize=fuzzer,address,undefined, with
- * src/ds/ (all .c), test/unit/copy_harness.c and copy_reference.c.  Without
- * NR_LIBFUZZER: fuzz_hash [inputs [first seed]] runs seeded random inputs.
- *
- * Two copies with other garbage and places take each operation, so that a
- * divergence is found as well as a wrong answer.  Half of the puts and deletes have
- * order numbers, in any order from the horizon on.
+ * Two copies with other garbage and places take each operation.  After each, both are verified, their
+ * checksums are compared, and counts and the key's value are looked up; everything is
+ * compared now and then and at the end.  The input decides how much memory there is, from a root
+ * that holds nothing else to more than is needed, and how it is granted: what the operation may
+ * need, as the engine does, or too little.  What was promised (need, need_ops) must suffice.
  */
-#include "copy_harness.h"
-#include "copy_reference.h"
+#include "ds/hash_root.h"
+#include "hash_model.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
-#define OP_BYTES_MAX 8192
+#define OPS_MAX		8
 
-typedef struct Input
-{
-	const uint8_t *at;
-	size_t		left;
-} Input;
-
-static RefMap ref;
-static RefMap order;			/* key -> highest order number */
-static uint64_t truncate_seq;
-static uint64_t horizon;
 static CopyHarness copy[2];
+static HashModel model;
+static uint64_t horizon;
+static bool starving;			/* grants are the input's, not what is needed */
+static uint32_t in_use_empty;
+static char ops[OPS_MAX * MODEL_OP_MAX];
+
+/* ---- checks ---- */
 
 static void
-fail(const char *what)
+check_soon(const NrOpHeader *op)
 {
-	fprintf(stderr, "fuzz_hash: %s\n", what);
-	abort();
+	for (uint32_t c = 0; c < 2; c++)
+	{
+		const char *broken = copy[c].dispatch->verify(&copy[c].copy);
+
+		if (broken)
+			fz_fail(broken);
+		model_look(&model, copy[c].dispatch, &copy[c].copy, op);
+	}
+	if (copy[0].dispatch->checksum(&copy[0].copy) != copy[1].dispatch->checksum(&copy[1].copy))
+		fz_fail("checksums differ");
 }
+
+static void
+check_all(void)
+{
+	for (uint32_t c = 0; c < 2; c++)
+	{
+		const char *broken = ref_compare(&model.map, &copy[c]);
+
+		if (broken)
+			fz_fail(broken);
+	}
+	check_soon(NULL);
+}
+
+/* ---- writes ---- */
 
 static uint32_t
-take(Input *in, uint32_t bytes)
+need_of(const void *op, uint64_t bytes, uint32_t n, bool ordered)
 {
-	uint32_t	v = 0;
+	return copy[0].dispatch->need_ops(&copy[0].config, op, bytes, n, ordered).extents;
+}
 
-	while (bytes-- > 0 && in->left > 0)
+static void
+grant_both(uint32_t n)
+{
+	harness_grant(&copy[0], n);
+	harness_grant(&copy[1], n);
+}
+
+/* Apply it to both; only the first copy has somebody who waits for an answer. */
+static HashAnswer
+apply_both(const NrOpHeader *op, uint32_t need)
+{
+	static char data[DS_HASH_RESPONSE_MAX];
+	HashAnswer	answer = {0};
+
+	for (uint32_t c = 0; c < 2; c++)
 	{
-		v = v << 8 | *in->at++;
-		in->left--;
+		NrResponse	resp = {.data = data,.capacity = c == 0 ? sizeof(data) : 0};
+		uint32_t	before = harness_in_use(&copy[c]);
+		bool		enough = copy[c].copy.table->free_count >= need;
+		NrStatus	status;
+
+		if (op->payload_bytes <= op->bytes - sizeof(*op))
+			copy[c].dispatch->prefetch(&copy[c].copy, op);
+		status = copy[c].dispatch->dispatch_mut(&copy[c].copy, op, &resp);
+		if (status == NR_NO_SPACE && enough)
+			fz_fail("no space, with all that may be needed");
+		if (harness_in_use(&copy[c]) > before + need)
+			fz_fail("more memory was used than may be needed");
+		if (c == 0)
+			answer = model_answer(status, &resp);
+		else if (status != answer.status || resp.flag != answer.flag || resp.length != answer.length)
+			fz_fail("the copies answer differently");
 	}
-	return v;
+	return answer;
 }
 
-static char answer[DS_HASH_RESPONSE_MAX];
-static NrResponse answered;
-
-/* Only the first copy has somebody who waits for an answer. */
-static NrStatus
-apply_both(const void *op, bool *flag)
+static void
+apply_one(const NrOpHeader *op)
 {
-	NrResponse	resp[2] = {{.data = answer, .capacity = sizeof(answer)}, {0}};
-	NrStatus	status = harness_apply(&copy[0], op, &resp[0]);
+	uint32_t	need = need_of(op, op->bytes, 1, op->order_seq != 0);
+	uint32_t	counted = copy[0].dispatch->need(&copy[0].config, 1, op->bytes).extents;
+	HashAnswer	answer;
 
-	if (harness_apply(&copy[1], op, &resp[1]) != status || resp[0].flag != resp[1].flag ||
-		resp[0].length != resp[1].length)
-		fail("copies answer differently");
-	answered = resp[0];
-	*flag = resp[0].flag;
-	return status;
+	fz_step();
+	if (op->order_seq == 0 && counted < need && counted < copy[0].config.extents_max - 1)
+		fz_fail("need says less than need_ops");
+	if (starving)
+		grant_both(fz_often(30) ? fz_below(3) : 0);
+	else if (copy[0].copy.table->free_count < need)
+		grant_both(need - copy[0].copy.table->free_count);
+	answer = apply_both(op, need);
+	if (answer.status == NR_NO_SPACE && (answer.flag || answer.length != 0))
+		fz_fail("no space, and yet an answer");
+	if (answer.status != NR_NO_SPACE)
+		model_expect(answer, model_apply(&model, op), "the answer is not the reference's");
+	else if (model_check(&model, op) != NR_OK)
+		fz_fail("no space for what is no operation");
 }
 
-/* None, or one that may be in flight. */
+/* None, or one that may be in flight; announces a horizon now and then, which may lie above this number. */
 static uint64_t
-make_order(Input *in)
+draw_order(void)
 {
-	uint32_t	what = take(in, 1);
+	uint32_t	what = fz_take(1);
+	uint64_t	seq = horizon + what % 16;
 
-	if (what < 128)
+	if (what < 100)
 		return 0;
-	if (what > 250)
+	if (what > 200)
 	{
-		horizon += what - 250;
-		copy[0].dispatch->ordered(&copy[0].copy, horizon);
-		copy[1].dispatch->ordered(&copy[1].copy, horizon);
+		horizon += (what - 200) % 24;
+		for (uint32_t c = 0; c < 2; c++)
+			copy[c].dispatch->ordered(&copy[c].copy, horizon);
 	}
-	return horizon + what % 16;
-}
-
-static uint64_t
-order_of(const void *key, size_t key_bytes)
-{
-	const RefEntry *e = ref_get(&order, key, key_bytes);
-	uint64_t	seq = 0;
-
-	if (e)
-		memcpy(&seq, e->bytes + e->key_bytes, sizeof(seq));
 	return seq;
 }
 
-/* Does a write with this number come too late? */
-static bool
-outdated(const void *key, size_t key_bytes, uint64_t seq)
+static void
+write_one(void)
 {
-	return seq != 0 && (seq < truncate_seq || seq < order_of(key, key_bytes));
+	uint64_t	seq = draw_order();
+
+	model_draw(&model, ops, seq != 0 ? MODEL_ORDERED : 0);
+	((NrOpHeader *) ops)->order_seq = seq;
+	apply_one((NrOpHeader *) ops);
 }
 
 static void
-keep_order(const void *key, size_t key_bytes, uint64_t seq)
+write_raw(void)
 {
-	if (seq != 0)
-		ref_put(&order, key, key_bytes, &seq, sizeof(seq));
-}
+	uint64_t	seq = draw_order();
+	NrOpHeader *op = model_draw_raw(&model);
 
-static void
-ref_truncate(uint64_t seq)
-{
-	if (seq == 0)
-	{
-		ref_clear(&ref);
-		ref_clear(&order);
-		return;
-	}
-	if (seq < truncate_seq)
-		return;
-	truncate_seq = seq;
-	for (uint32_t b = 0; b < REF_BUCKETS; b++)
-		for (RefEntry *e = ref.bucket[b], *next; e; e = next)
-		{
-			next = e->next;
-			if (order_of(e->bytes, e->key_bytes) <= seq)
-				ref_delete(&ref, e->bytes, e->key_bytes);
-		}
-}
-
-/* Keys from a small space and of all lengths; which bytes they have follows from their number. */
-static size_t
-make_key(Input *in, char *key)
-{
-	uint64_t	seed = take(in, 1);
-	size_t		bytes = take(in, 1);
-
-	if (bytes > 250)
-		bytes = (bytes - 250) * 500 > DS_HASH_KEY_MAX ? DS_HASH_KEY_MAX : (bytes - 250) * 500;
-	else
-		bytes %= 20;
-	for (size_t i = 0; i < bytes; i++)
-		key[i] = (char) harness_random(&seed);
-	return bytes;
-}
-
-static void
-put(Input *in, void *op, uint64_t seed)
-{
-	static char key[DS_HASH_KEY_MAX];
-	static char value[OP_BYTES_MAX];
-	size_t		key_bytes = make_key(in, key);
-	size_t		value_bytes = take(in, 2);
-	uint16_t	flags = (uint16_t) (take(in, 1) % 8);
-	uint64_t	seq = make_order(in);
-	bool		present = ref_get(&ref, key, key_bytes) != NULL;
-	bool		flag;
-	bool		expect;
-	NrStatus	status;
-
-	if (flags > 2)
-		flags = 0;
-	value_bytes = value_bytes > 0xf000 ? value_bytes % 5000 : value_bytes % 70;
-	memset(value, (int) take(in, 1), value_bytes);
-	ds_hash_op_put(op, ds_hash_key(seed, key, key_bytes), key, key_bytes, value, value_bytes, flags);
-	((NrOpHeader *) op)->order_seq = seq;
-	status = apply_both(op, &flag);
-	if (key_bytes + value_bytes > ds_hash_entry_max(copy[0].config.extent_shift))
-	{
-		if (status != NR_TOO_LARGE)
-			fail("too large, and taken");
-		return;
-	}
-	if (status == NR_NO_SPACE)
-		return;
-	expect = flags == DS_HASH_IF_PRESENT ? present : !present;
-	if (outdated(key, key_bytes, seq))
-	{
-		if (status != NR_OK || flag)
-			fail("an outdated put");
-		return;
-	}
-	if (status != NR_OK || flag != expect)
-		fail("put");
-	keep_order(key, key_bytes, seq);
-	if (flags == 0 || flag)
-		ref_put(&ref, key, key_bytes, value, value_bytes);
-}
-
-static void
-delete(Input *in, void *op, uint64_t seed)
-{
-	static char key[DS_HASH_KEY_MAX];
-	size_t		key_bytes = make_key(in, key);
-	uint64_t	seq = make_order(in);
-	bool		flag;
-	NrStatus	status;
-
-	ds_hash_op_delete(op, ds_hash_key(seed, key, key_bytes), key, key_bytes);
-	((NrOpHeader *) op)->order_seq = seq;
-	status = apply_both(op, &flag);
-	if (status == NR_NO_SPACE && seq != 0)
-		return;
-	if (status != NR_OK || flag != (!outdated(key, key_bytes, seq) && ref_delete(&ref, key, key_bytes)))
-		fail("delete");
-	if (!outdated(key, key_bytes, seq))
-		keep_order(key, key_bytes, seq);
-}
-
-/* The answer to a swap, compare and swap, or add that was taken must be the reference's. */
-static void
-check_update(const NrOpHeader *op, NrStatus status)
-{
-	static char expect[DS_HASH_RESPONSE_MAX];
-	NrResponse	resp = {.data = expect,.capacity = sizeof(expect)};
-
-	if (status == NR_NO_SPACE)
-		return;
-	if (ref_update(&ref, op, &resp) != status || resp.flag != answered.flag || resp.length != answered.length ||
-		memcmp(answer, expect, resp.length) != 0)
-		fail("update");
-}
-
-/* Values of 2, 4 and 8 bytes are more frequent: they may be numbers. */
-static void
-update(Input *in, void *op, uint64_t seed)
-{
-	static char key[DS_HASH_KEY_MAX];
-	static char value[OP_BYTES_MAX];
-	size_t		key_bytes = make_key(in, key);
-	uint64_t	hash = ds_hash_key(seed, key, key_bytes);
-	const RefEntry *e = ref_get(&ref, key, key_bytes);
-	size_t		value_bytes = take(in, 2);
-	size_t		longest;
-	uint32_t	what = take(in, 1);
-	NrStatus	status;
-	int64_t		by = (int64_t) ((uint64_t) take(in, 4) << (what & 63) ^ take(in, 4));
-	bool		flag;
-
-	value_bytes = value_bytes > 0xf000 ? value_bytes % 1500 :
-		value_bytes > 0x8000 ? (size_t) 2 << value_bytes % 3 : value_bytes % 70;
-	memset(value, (int) by, value_bytes);
-	longest = value_bytes;
-	if (what < 80)
-		ds_hash_op_swap(op, hash, key, key_bytes, value, value_bytes);
-	else if (what < 100)
-		ds_hash_op_cas(op, hash, key, key_bytes, NULL, 0, value, value_bytes);
-	else if (what < 160 && e)
-		ds_hash_op_cas(op, hash, key, key_bytes, e->bytes + e->key_bytes, e->value_bytes, value, value_bytes);
-	else if (what < 170)
-	{
-		ds_hash_op_cas(op, hash, key, key_bytes, value, value_bytes, key, key_bytes);
-		longest = key_bytes > value_bytes ? key_bytes : value_bytes;
-	}
-	else
-	{
-		longest = 8;
-		ds_hash_op_add(op, hash, key, key_bytes, (DsHashNumber) (1 + what % 4), &by);
-	}
-	status = apply_both(op, &flag);
-	if ((status == NR_TOO_LARGE) != (key_bytes + longest > ds_hash_entry_max(copy[0].config.extent_shift)))
-		fail("the limit of an update");
-	if (status != NR_TOO_LARGE)
-		check_update(op, status);
-}
-
-/* Bytes of the input as an operation, exactly as many as it says it has. */
-static void
-raw(Input *in, uint64_t seed)
-{
-	uint32_t	bytes = 40 + take(in, 1) % 64 * 8;
-	uint8_t    *op = malloc(bytes);
-	NrOpHeader *header = (NrOpHeader *) op;
-	DsHashOp   *body = (DsHashOp *) (header + 1);
-	uint32_t	mend = take(in, 1);
-	bool		flag;
-	NrStatus	status;
-
-	for (uint32_t i = 0; i < bytes; i++)
-		op[i] = (uint8_t) take(in, 1);
-	header->bytes = bytes;
-	header->order_seq = make_order(in);
-	/* mend some fields, or hardly any input would get past the first check */
-	if (mend & 1)
-		header->code = (uint16_t) (header->code % 8);
-	if (mend & 2)
-		header->flags = (uint16_t) (header->flags % 5);
-	if (mend & 4)
-		header->reserved = 0;
-	if ((mend & 1) && header->code >= DS_HASH_SWAP)
-		header->order_seq = mend & 32 ? header->order_seq : 0;
-	if (mend & 8)
-		header->payload_bytes = bytes - 40 - (mend >> 5) % 8;
-	if ((mend & 16) && bytes >= 40 + sizeof(*body))
-	{
-		body->key_bytes = header->code == DS_HASH_ADD ? header->payload_bytes - (uint32_t) sizeof(*body) - 8 :
-			body->key_bytes % 64;
-		body->value_bytes = header->payload_bytes - (uint32_t) sizeof(*body) - body->key_bytes;
-		if (sizeof(*body) + (uint64_t) body->key_bytes <= bytes - 40)
-			body->hash = ds_hash_key(seed, body + 1, body->key_bytes);
-	}
-	if ((mend & 16) && header->code == DS_HASH_CAS && bytes >= 40 + sizeof(*body) + 68)
-	{
-		/* the length of what a compare and swap expects */
-		uint32_t	expected = take(in, 1) % 100;
-
-		memcpy((char *) (body + 1) + body->key_bytes, &expected, sizeof(expected));
-	}
-	status = apply_both(op, &flag);
-	if (header->code >= DS_HASH_SWAP)
-	{
-		if (status == NR_OK || status == NR_OUT_OF_RANGE)
-			check_update(header, status);
-		if (status == NR_OK && header->order_seq != 0)
-			fail("an update with an order number");
-	}
-	else if (status == NR_OK && header->code == DS_HASH_TRUNCATE)
-		ref_truncate(header->order_seq);
-	else if (status == NR_OK && !outdated(body + 1, body->key_bytes, header->order_seq))
-	{
-		keep_order(body + 1, body->key_bytes, header->order_seq);
-		if (header->code == DS_HASH_DELETE)
-			ref_delete(&ref, body + 1, body->key_bytes);
-		else if (header->flags == 0 || flag)
-			ref_put(&ref, body + 1, body->key_bytes, (char *) (body + 1) + body->key_bytes, body->value_bytes);
-	}
+	op->order_seq = seq;
+	apply_one(op);
+	check_soon(NULL);
 	free(op);
 }
 
-static void
-check(void)
+/* Of one length, or of all that lines hold. */
+static uint32_t
+length_of(uint32_t what, uint64_t key)
 {
-	const char *broken = copy[0].dispatch->verify(&copy[0].copy);
-
-	if (!broken)
-		broken = ref_compare(&ref, &copy[0]);
-	if (!broken && copy[0].dispatch->checksum(&copy[0].copy) != copy[1].dispatch->checksum(&copy[1].copy))
-		broken = "checksums differ";
-	if (broken)
-		fail(broken);
+	switch (what % 4)
+	{
+		case 0:
+			return 8;
+		case 1:
+			return what % 60;
+		case 2:
+			return (uint32_t) (key * 37 + what) % 52;
+		default:
+			return (uint32_t) (key * 37 + what) % 118;
+	}
 }
 
-extern int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+/* Many puts or deletes of keys in a row: a table that grows and shrinks. */
+static void
+write_many(void)
+{
+	uint32_t	what = fz_take(1);
+	uint64_t	from = fz_take(1) * 16;
+	uint64_t	n = 1 + fz_take(1);
+	uint64_t	seq = what & 128 ? draw_order() : 0;
+
+	for (uint64_t key = from; key < from + n; key++)
+	{
+		if (what & 64)
+			model_draw_delete(&model, ops, key);
+		else
+			model_draw_put(&model, ops, key, length_of(what, key));
+		((NrOpHeader *) ops)->order_seq = seq;
+		apply_one((NrOpHeader *) ops);
+		if (key % 32 == 0)
+			check_soon((NrOpHeader *) ops);
+	}
+}
+
+/* A few operations of any kind, or many puts. */
+static size_t
+draw_batch(uint64_t seq, uint32_t *n)
+{
+	bool		many = fz_often(100);
+	uint32_t	what = fz_take(1);
+	uint64_t	from = what * 16;
+	size_t		bytes = 0;
+
+	*n = many ? 1 + fz_take(1) : 1 + fz_below(OPS_MAX);
+	for (uint32_t i = 0; i < *n; i++)
+	{
+		NrOpHeader *op = (NrOpHeader *) (ops + bytes);
+
+		bytes += many ? model_draw_put(&model, op, from + i, length_of(what, from + i)) :
+			model_draw(&model, op, seq != 0 ? MODEL_ORDERED : 0);
+		op->order_seq = seq;
+	}
+	return bytes;
+}
+
+/* A prepared batch: no extent is free but exactly what need_ops has asked for, and nothing may fail. */
+static void
+write_batch(void)
+{
+	uint64_t	seq = draw_order();
+	uint32_t	n;
+	size_t		bytes = draw_batch(seq, &n);
+	uint32_t	need = need_of(ops, bytes, n, seq != 0);
+	char	   *at = ops;
+	uint32_t	before;
+
+	harness_reclaim(&copy[0]);
+	harness_reclaim(&copy[1]);
+	if (need > copy[0].config.extents_max - copy[0].copy.table->mapped_count)
+		return;
+	grant_both(need);
+	before = harness_in_use(&copy[0]);
+	for (uint32_t i = 0; i < n; i++)
+	{
+		NrOpHeader *op = (NrOpHeader *) at;
+		HashAnswer	answer;
+
+		fz_step();
+		answer = apply_both(op, need);
+		if (answer.status == NR_NO_SPACE)
+			fz_fail("a batch has no space, with all that it may need");
+		if (harness_in_use(&copy[0]) > before + need)
+			fz_fail("a batch has used more memory than it may need");
+		model_expect(answer, model_apply(&model, op), "the answer in a batch is not the reference's");
+		if (n <= OPS_MAX || i % 32 == 0)
+			check_soon(op);
+		at += op->bytes;
+	}
+}
+
+/* ---- reads besides those of the checks ---- */
+
+/* Present and missing keys, and a buffer that may be too small for their values. */
+static void
+read_many(void)
+{
+	static char keys[OPS_MAX][DS_HASH_KEY_MAX];
+	static char out[1 << 17];
+	const void *key[OPS_MAX];
+	uint32_t	key_bytes[OPS_MAX];
+	uint64_t	hash[OPS_MAX];
+	size_t		at[OPS_MAX];
+	int64_t		length[OPS_MAX];
+	DsHashGetMany get = {.code = DS_HASH_GET_MANY,.n = fz_below(OPS_MAX + 1),.key = key,.key_bytes = key_bytes,
+	.hash = hash,.out = out,.capacity = fz_often(128) ? fz_below(100) : sizeof(out),.at = at,.length = length};
+	size_t		bytes = 0;
+
+	for (uint32_t i = 0; i < get.n; i++)
+	{
+		key_bytes[i] = model_key(model.seed, fz_take(1), keys[i]);
+		key[i] = keys[i];
+		hash[i] = ds_hash_key(model.seed, key[i], key_bytes[i]);
+	}
+	copy[0].dispatch->dispatch(&copy[0].copy, &get, NULL);
+	for (uint32_t i = 0; i < get.n; i++)
+	{
+		const RefEntry *e = ref_get(&model.map, key[i], key_bytes[i]);
+
+		if (length[i] != (e ? (int64_t) e->value_bytes : -1))
+			fz_fail("get_many: a length");
+		bytes += e ? e->value_bytes : 0;
+		if (e && bytes <= get.capacity && e->value_bytes > 0 &&
+			memcmp(out + at[i], e->bytes + e->key_bytes, e->value_bytes) != 0)
+			fz_fail("get_many: a value");
+	}
+	if (get.needed_bytes != bytes)
+		fz_fail("get_many: bytes needed");
+}
+
+/* Buffers that are too small are not touched, and what is no read is refused. */
+static void
+read_little(void)
+{
+	static char key[DS_HASH_KEY_MAX];
+	char		out[16];
+	uint32_t	capacity = fz_below(sizeof(out));
+	uint32_t	no_code = DS_HASH_STAT + 1 + fz_below(9);
+	DsHashGet	get = {.code = DS_HASH_GET,.key = key,.out = out,.capacity = capacity};
+	DsHashScan	scan = {.code = DS_HASH_SCAN,.out = out,.capacity = capacity};
+
+	memset(out, 0x7e, sizeof(out));
+	get.key_bytes = model_key(model.seed, fz_take(1), key);
+	get.hash = ds_hash_key(model.seed, key, get.key_bytes);
+	copy[1].dispatch->dispatch(&copy[1].copy, &get, NULL);
+	if (get.found && get.value_bytes > capacity && out[0] != 0x7e)
+		fz_fail("a value is written that does not fit");
+	memset(out, 0x7e, sizeof(out));
+	copy[1].dispatch->dispatch(&copy[1].copy, &scan, NULL);
+	for (uint32_t i = 0; i < sizeof(out); i++)
+		if (scan.needed_bytes > capacity && out[i] != 0x7e)
+			fz_fail("a scan is written that does not fit");
+	if (copy[0].dispatch->dispatch(&copy[0].copy, &no_code, NULL) != NR_BAD_OP)
+		fz_fail("a read that there is not");
+}
+
+/* ---- an input ---- */
+
+static void
+step(void)
+{
+	uint32_t	what = fz_take(1);
+
+	if (what < 150)
+	{
+		write_one();
+		check_soon((NrOpHeader *) ops);
+		return;
+	}
+	if (what < 170)
+		write_raw();
+	else if (what < 200)
+		write_batch();
+	else if (what < 220)
+		write_many();
+	else if (what < 230)
+		read_many();
+	else if (what < 235)
+		read_little();
+	else if (what < 245)
+	{
+		uint32_t	n = fz_below(4);
+
+		harness_release(&copy[0], n);
+		harness_release(&copy[1], n);
+	}
+	else
+		check_all();
+	check_soon(NULL);
+}
+
+/* Does the root extent hold all that must be in it? */
+static bool
+fits(const NrCopyConfig *config)
+{
+	return nr_extent_table_bytes(config->extents_max) + ds_hash_dispatch.size(config) <=
+		(size_t) 1 << config->extent_shift &&
+		ds_hash_dispatch.init_extents(config) < config->extents_max;
+}
+
+/* As many extents as the root can name, or a few less: little or nothing is left in it for the table. */
+static uint32_t
+most_extents(NrCopyConfig config, uint32_t less)
+{
+	config.extents_max = 1;
+	while (fits(&config))
+		config.extents_max++;
+	return config.extents_max - 1 - less;
+}
+
+static void
+close_copies(void)
+{
+	ds_hash_op_truncate(ops);
+	for (uint32_t c = 0; c < 2; c++)
+	{
+		NrResponse	resp = {0};
+
+		if (copy[c].dispatch->dispatch_mut(&copy[c].copy, (NrOpHeader *) ops, &resp) != NR_OK)
+			fz_fail("the table cannot be emptied");
+		if (harness_in_use(&copy[c]) != in_use_empty)
+			fz_fail("an extent is lost");
+		harness_free(&copy[c]);
+	}
+	model_close(&model);
+}
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static uint64_t op[(OP_BYTES_MAX + DS_HASH_KEY_MAX) / 8 + 16];
-	Input		in = {data, size};
-	uint32_t	shape = take(&in, 1);
-	uint32_t	extents = 2 + shape / 16 * 8;
-	uint64_t	seed = take(&in, 1);
+	static const uint32_t extents[] = {1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64, 100, 0};
+	NrCopyConfig config = {.arg_bytes = sizeof(DsHashArg)};
+	DsHashArg	arg = {0};
+	uint32_t	shape;
 
+	fz_begin(data, size);
+	shape = fz_take(1);
+	config.extents_max = extents[shape % 16];
+	config.extent_shift = 12 + fz_below(config.extents_max == 0 ? 1 : 5);
+	starving = (shape & 16) != 0;
+	arg.line_bytes = 64u << fz_below(4);	/* the last is not one of those that there are */
+	arg.seed = model_seed(shape >> 5);
+	memcpy(config.arg, &arg, sizeof(arg));
+	if (config.extents_max == 0)
+		config.extents_max = most_extents(config, fz_below(8));
+	if (!fits(&config))
+		return 0;
+	if (ds_hash_dispatch.need(&config, 0, 0).extents != 0)
+		fz_fail("nothing needs something");
 	horizon = 1;
-	truncate_seq = 0;
-	for (int i = 0; i < 2; i++)
-		harness_make_hash(&copy[i], 12, extents, 64u << shape % 3, seed, 1 + (uint64_t) i);
-	while (in.left > 0)
-	{
-		uint32_t	what = take(&in, 1);
-		bool		flag;
-
-		if (what < 100)
-			put(&in, op, seed);
-		else if (what < 160)
-			update(&in, op, seed);
-		else if (what < 225)
-			delete(&in, op, seed);
-		else if (what < 250)
-			raw(&in, seed);
-		else if (what < 253)
-		{
-			harness_reclaim(&copy[0]);
-			harness_reclaim(&copy[1]);
-		}
-		else if (what < 254)
-			check();
-		else if (what < 255 && (in.left & 7) == 0)
-		{
-			uint64_t	seq = make_order(&in);
-			bool		expect = ref.entries > 0 && (seq == 0 || seq >= truncate_seq);
-
-			ds_hash_op_truncate(op);
-			((NrOpHeader *) op)->order_seq = seq;
-			if (apply_both(op, &flag) != NR_OK || flag != expect)
-				fail("truncate");
-			ref_truncate(seq);
-		}
-	}
-	check();
-	for (int i = 0; i < 2; i++)
-		harness_free(&copy[i]);
-	ref_clear(&ref);
-	ref_clear(&order);
+	model_open(&model, config.extent_shift, arg.seed);
+	for (uint32_t c = 0; c < 2; c++)
+		harness_make(&copy[c], &ds_hash_dispatch, &config, 0, c + 1);
+	in_use_empty = harness_in_use(&copy[0]);
+	while (fz_left() > 0)
+		step();
+	check_all();
+	close_copies();
 	return 0;
 }
 
-#ifndef NR_LIBFUZZER
+#ifndef NR_FUZZER
 int
 main(int argc, char **argv)
 {
-	uint64_t	inputs = argc > 1 ? strtoull(argv[1], NULL, 10) : 300;
-	uint64_t	first = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
-
-	for (uint64_t i = first; i < first + inputs; i++)
-	{
-		static uint8_t data[1 << 15];
-		uint64_t	random = i;
-		size_t		size = harness_random(&random) % sizeof(data);
-
-		for (size_t b = 0; b < size; b++)
-			data[b] = (uint8_t) harness_random(&random);
-		LLVMFuzzerTestOneInput(data, size);
-	}
-	printf("fuzz_hash: %llu inputs from seed %llu, all well\n",
-		   (unsigned long long) inputs, (unsigned long long) first);
-	return 0;
+	return fz_main("fuzz_hash", 1, argc, argv);
 }
 #endif
