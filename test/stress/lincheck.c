@@ -9,19 +9,20 @@
 #include <string.h>
 
 #define CONFIGS_MAX	2000000u
+#define ORDERS_MAX	(LC_THREADS_MAX + LC_GIVEN_UP_MAX)
 
-/* How far each thread is; the model's state follows. */
-typedef struct Config
-{
-	uint32_t	at[LC_THREADS_MAX];
-} Config;
+/* How far each thread is, "threads" numbers; the model's state follows. */
+typedef uint32_t Config;
 
 typedef struct Search
 {
 	const LcModel *model;
 	LcOp	   *op;				/* by thread, then time */
-	uint32_t	first[LC_THREADS_MAX + 1];
+	uint32_t	first[ORDERS_MAX + 1];
 	uint32_t	threads;		/* highest + 1 */
+	uint32_t	threads_told;	/* from here on: calls that nobody knows the end of */
+	uint32_t	n_told;			/* calls that must be ordered */
+	size_t		state_at;		/* in a configuration */
 	size_t		config_bytes;
 	char	   *config;			/* all configurations ever reached */
 	uint32_t	configs;
@@ -87,8 +88,8 @@ push_if_new(Search *s)
 		if (memcmp(config_at(s, s->table[at] - 1), c, s->config_bytes) == 0)
 			return;
 	s->table[at] = s->configs + 1;
-	for (uint32_t t = 0; t < s->threads; t++)
-		done += c->at[t];
+	for (uint32_t t = 0; t < s->threads_told; t++)
+		done += c[t];
 	if (done >= s->best_done)
 	{
 		s->best_done = done;
@@ -108,14 +109,14 @@ candidates(Search *s, const Config *c, const LcOp **out)
 
 	for (uint32_t t = 0; t < s->threads; t++)
 	{
-		uint32_t	i = s->first[t] + c->at[t];
+		uint32_t	i = s->first[t] + c[t];
 
 		if (i < s->first[t + 1] && s->op[i].res < min_res)
 			min_res = s->op[i].res;
 	}
 	for (uint32_t t = 0; t < s->threads; t++)
 	{
-		uint32_t	i = s->first[t] + c->at[t];
+		uint32_t	i = s->first[t] + c[t];
 
 		if (i < s->first[t + 1] && s->op[i].inv < min_res)
 		{
@@ -130,21 +131,27 @@ candidates(Search *s, const Config *c, const LcOp **out)
 	return n;
 }
 
-/* Configuration after "op", made at config_at(configs); false when the model disagrees. */
+/*
+ * Configuration after "op", made at config_at(configs); false when the model disagrees.  What need
+ * not take effect is of no use where it changes nothing.
+ */
 static bool
 advance(Search *s, uint32_t from, const LcOp *op)
 {
+	char	   *was = s->config + from * s->config_bytes;
 	char	   *to = s->config + s->configs * s->config_bytes;
 
-	memcpy(to, config_at(s, from), s->config_bytes);
-	((Config *) to)->at[op->thread]++;
-	return s->model->step(to + sizeof(Config), op);
+	memcpy(to, was, s->config_bytes);
+	((Config *) to)[op->thread]++;
+	if (!s->model->step(to + s->state_at, op))
+		return false;
+	return op->res != LC_FOREVER || memcmp(to + s->state_at, was + s->state_at, s->model->state_bytes) != 0;
 }
 
 static void
 visit(Search *s, uint32_t i)
 {
-	const LcOp *next[LC_THREADS_MAX];
+	const LcOp *next[ORDERS_MAX];
 	uint32_t	n = candidates(s, config_at(s, i), next);
 
 	for (uint32_t k = 0; k < n; k++)
@@ -172,7 +179,7 @@ by_thread(const void *a, const void *b)
 static void
 print_stuck(Search *s)
 {
-	const LcOp *next[LC_THREADS_MAX];
+	const LcOp *next[ORDERS_MAX];
 	uint32_t	n = candidates(s, config_at(s, s->best), next);
 	char		text[200];
 
@@ -186,6 +193,69 @@ print_stuck(Search *s)
 	}
 }
 
+/* Those without an end last, those that do the same beside each other. */
+static int
+by_end(const void *a, const void *b)
+{
+	const LcOp *x = a,
+			   *y = b;
+
+	if ((x->res == LC_FOREVER) != (y->res == LC_FOREVER))
+		return x->res == LC_FOREVER ? 1 : -1;
+	if (x->res != LC_FOREVER)
+		return 0;
+	if (x->kind != y->kind)
+		return x->kind < y->kind ? -1 : 1;
+	if (x->cell != y->cell)
+		return x->cell < y->cell ? -1 : 1;
+	return x->arg < y->arg ? -1 : x->arg > y->arg;
+}
+
+/*
+ * Calls without an end get threads of their own, but those that do the same share one: which of
+ * them takes effect makes no difference, so it is the first.  Reads among them are left out.  False when these are too many.
+ */
+static bool
+take_threads(Search *s, size_t *n)
+{
+	size_t		kept = 0;
+
+	for (size_t i = 0; i < *n; i++)
+		if (s->op[i].res != LC_FOREVER || !s->model->reads(&s->op[i]))
+			s->op[kept++] = s->op[i];
+	*n = kept;
+	qsort(s->op, *n, sizeof(LcOp), by_end);
+	for (; s->n_told < *n && s->op[s->n_told].res != LC_FOREVER; s->n_told++)
+		if (s->op[s->n_told].thread >= s->threads_told)
+			s->threads_told = s->op[s->n_told].thread + 1;
+	s->threads = s->threads_told;
+	for (size_t i = s->n_told; i < *n; i++)
+	{
+		if (i == s->n_told || by_end(&s->op[i - 1], &s->op[i]) != 0)
+			s->threads++;
+		s->op[i].thread = s->threads - 1;
+	}
+	if (s->threads > ORDERS_MAX)
+		return false;
+	qsort(s->op, *n, sizeof(LcOp), by_thread);
+	for (uint32_t t = 0, i = 0; t <= s->threads; t++)
+	{
+		s->first[t] = i;
+		while (i < *n && s->op[i].thread == t)
+			i++;
+	}
+	return true;
+}
+
+static void
+search_free(Search *s)
+{
+	free(s->op);
+	free(s->config);
+	free(s->stack);
+	free(s->table);
+}
+
 LcVerdict
 lc_check(const LcModel *model, const LcOp *ops, size_t n, bool print)
 {
@@ -196,16 +266,13 @@ lc_check(const LcModel *model, const LcOp *ops, size_t n, bool print)
 		return LC_LINEARIZABLE;
 	s.op = malloc((n + 1) * sizeof(LcOp));
 	memcpy(s.op, ops, n * sizeof(LcOp));
-	qsort(s.op, n, sizeof(LcOp), by_thread);
-	for (uint32_t t = 0, i = 0; t <= LC_THREADS_MAX; t++)
+	if (!take_threads(&s, &n))
 	{
-		s.first[t] = i;
-		if (i < n)
-			s.threads = t + 1;
-		while (i < n && s.op[i].thread == t)
-			i++;
+		search_free(&s);
+		return LC_TOO_LONG;
 	}
-	s.config_bytes = sizeof(Config) + (model->state_bytes + 7) / 8 * 8;
+	s.state_at = (s.threads * sizeof(Config) + 7) / 8 * 8;
+	s.config_bytes = s.state_at + (model->state_bytes + 7) / 8 * 8;
 	s.config = calloc(s.configs_cap, s.config_bytes);
 	memset(s.config, 0, s.config_bytes);
 	s.stack = malloc(s.configs_cap * sizeof(uint32_t));
@@ -216,16 +283,13 @@ lc_check(const LcModel *model, const LcOp *ops, size_t n, bool print)
 	while (s.depth > 0 && verdict == LC_VIOLATION)
 	{
 		visit(&s, s.stack[--s.depth]);
-		if (s.best_done == n)
+		if (s.best_done == s.n_told)
 			verdict = LC_LINEARIZABLE;
 		else if (s.configs > CONFIGS_MAX)
 			verdict = LC_TOO_LONG;
 	}
 	if (verdict == LC_VIOLATION && print)
 		print_stuck(&s);
-	free(s.op);
-	free(s.config);
-	free(s.stack);
-	free(s.table);
+	search_free(&s);
 	return verdict;
 }

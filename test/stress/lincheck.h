@@ -15,6 +15,10 @@
  * ordered at once: nothing else could be spoilt by it.  And histories of
  * independent objects are checked one by one (linearizability is local), so
  * the caller splits by key.
+ *
+ * A call that was given up (cancelled, or its process ended) has LC_FOREVER as the time of
+ * its return: it may take effect at any time from its invocation on, or never, whatever else its
+ * thread does.  Its model must do without its answer.
  */
 #ifndef LINCHECK_H
 #define LINCHECK_H
@@ -24,19 +28,22 @@
 #include <stdint.h>
 
 #define LC_THREADS_MAX	32
+#define LC_GIVEN_UP_MAX	64		/* different calls without an end, at most */
 #define LC_CELLS		4
 
 typedef struct LcOp
 {
 	uint64_t	inv;			/* clock before the call */
-	uint64_t	res;			/* clock after it; > inv */
-	uint32_t	thread;			/* < LC_THREADS_MAX; a thread's calls do not overlap */
+	uint64_t	res;			/* clock after it; > inv; or LC_FOREVER */
+	uint32_t	thread;			/* < LC_THREADS_MAX; a thread's calls take effect in the order of "inv" */
 	uint32_t	kind;			/* the model's */
 	uint32_t	cell;
 	uint32_t	n;
 	uint64_t	arg;
 	uint64_t	out[LC_CELLS];	/* the answer */
 } LcOp;
+
+#define LC_FOREVER		UINT64_MAX
 
 typedef struct LcModel
 {
@@ -53,7 +60,7 @@ typedef enum LcVerdict
 {
 	LC_LINEARIZABLE,
 	LC_VIOLATION,
-	LC_TOO_LONG					/* gave up: more than the allowed configurations */
+	LC_TOO_LONG					/* gave up: more than the allowed configurations, or calls without an end */
 } LcVerdict;
 
 /*

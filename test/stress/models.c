@@ -5,6 +5,7 @@
 #include "models.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* ---- a family of keys ---- */
 
@@ -18,6 +19,49 @@ put(uint64_t *cell, uint64_t value)
 }
 
 static bool
+untold(const LcOp *op)
+{
+	return op->out[0] == LC_UNTOLD;
+}
+
+static bool
+get_all(const uint64_t *cell, const LcOp *op)
+{
+	for (int i = 0; i < LC_CELLS; i++)
+		if (cell[i] != op->out[i])
+			return false;
+	return true;
+}
+
+static bool
+family_update(uint64_t *cell, const LcOp *op)
+{
+	bool		hit;
+
+	switch (op->kind)
+	{
+		case LC_SWAP:
+			if (!untold(op) && (op->out[0] != (*cell != 0) ||
+								(op->out[1] != *cell && (*cell == 0 || op->out[1] != LC_UNTOLD))))
+				return false;
+			*cell = op->arg;
+			return true;
+		case LC_CAS:
+			hit = *cell == op->out[1];
+			if (!untold(op) && op->out[0] != hit)
+				return false;
+			if (hit)
+				*cell = op->arg;
+			return true;
+		case LC_INCR:
+			*cell += op->arg;
+			return untold(op) || *cell == op->out[0];
+		default:
+			return false;
+	}
+}
+
+static bool
 family_step(void *state, const LcOp *op)
 {
 	uint64_t   *cell = state;
@@ -27,45 +71,32 @@ family_step(void *state, const LcOp *op)
 	{
 		case LC_GET:
 			return cell[op->cell] == op->out[0];
+		case LC_EXISTS:
+			return (cell[op->cell] != 0) == op->out[0];
 		case LC_GET_ALL:
-			for (int i = 0; i < LC_CELLS; i++)
-				if (cell[i] != op->out[i])
-					return false;
-			return true;
+			return get_all(cell, op);
 		case LC_PUT:
-			return put(&cell[op->cell], op->arg) == op->out[0];
 		case LC_DELETE:
-			return put(&cell[op->cell], 0) == op->out[0];
+			flags = put(&cell[op->cell], op->kind == LC_PUT ? op->arg : 0);
+			return untold(op) || flags == op->out[0];
 		case LC_PUT_ALL:
 		case LC_DELETE_ALL:
 			for (int i = 0; i < LC_CELLS; i++)
 				flags += put(&cell[i], op->kind == LC_PUT_ALL ? op->arg : 0);
-			return flags == op->out[0];
+			return untold(op) || flags == op->out[0];
 		case LC_TRUNCATE:
 			for (int i = 0; i < LC_CELLS; i++)
 				cell[i] = 0;
 			return true;
-		case LC_SWAP:
-			if (op->out[0] != (cell[op->cell] != 0) ||
-				(op->out[1] != cell[op->cell] && (cell[op->cell] == 0 || op->out[1] != LC_UNTOLD)))
-				return false;
-			cell[op->cell] = op->arg;
-			return true;
-		case LC_CAS:
-			if (op->out[0] != (cell[op->cell] == op->out[1]))
-				return false;
-			if (op->out[0] != 0)
-				cell[op->cell] = op->arg;
-			return true;
 		default:
-			return false;
+			return family_update(&cell[op->cell], op);
 	}
 }
 
 static bool
 family_reads(const LcOp *op)
 {
-	return op->kind == LC_GET || op->kind == LC_GET_ALL || (op->kind == LC_CAS && op->out[0] == 0);
+	return op->kind == LC_GET || op->kind == LC_GET_ALL || op->kind == LC_EXISTS || (op->kind == LC_CAS && op->out[0] == 0);
 }
 
 static void
@@ -82,14 +113,104 @@ family_print(char *to, size_t bytes, const LcOp *op)
 {
 	static const char *const name[] = {
 		"?", "get", "get all", "put", "put all", "delete", "delete all", "truncate", "swap",
-		"compare and swap"
+		"compare and swap", "increment", "exists", "publish"
 	};
 
-	print_op(to, bytes, name[op->kind <= LC_CAS ? op->kind : 0], op);
+	print_op(to, bytes, name[op->kind <= LC_PUBLISH ? op->kind : 0], op);
 }
 
 const LcModel lc_family = {
 	LC_CELLS * sizeof(uint64_t), family_step, family_reads, family_print
+};
+
+/* ---- a family that is published ---- */
+
+typedef struct PublishedState
+{
+	uint64_t	visible[LC_CELLS];
+	uint64_t	pending[LC_CELLS];
+} PublishedState;
+
+static bool
+published_step(void *state, const LcOp *op)
+{
+	PublishedState *s = state;
+	uint64_t	arg = op->kind == LC_PUT || op->kind == LC_PUT_ALL ? op->arg : 0;
+	uint64_t	flags = 0;
+
+	switch (op->kind)
+	{
+		case LC_GET:
+			return s->visible[op->cell] == op->out[0];
+		case LC_EXISTS:
+			return (s->visible[op->cell] != 0) == op->out[0];
+		case LC_GET_ALL:
+			return get_all(s->visible, op);
+		case LC_PUT:
+		case LC_DELETE:
+			s->pending[op->cell] = arg;
+			return untold(op) || op->out[0] == ((s->visible[op->cell] == 0) != (arg == 0));
+		case LC_PUT_ALL:
+		case LC_DELETE_ALL:
+		case LC_TRUNCATE:
+			for (int i = 0; i < LC_CELLS; i++)
+			{
+				s->pending[i] = arg;
+				flags += (s->visible[i] == 0) != (arg == 0);
+			}
+			return op->kind == LC_TRUNCATE || untold(op) || flags == op->out[0];
+		case LC_PUBLISH:
+			memcpy(s->visible, s->pending, sizeof(s->visible));
+			return true;
+		default:
+			return false;
+	}
+}
+
+const LcModel lc_published = {
+	sizeof(PublishedState), published_step, family_reads, family_print
+};
+
+/* ---- a family that transactions write ---- */
+
+typedef struct NumberedState
+{
+	uint64_t	number;
+	uint64_t	gone;
+} NumberedState;
+
+static bool
+numbered_step(void *state, const LcOp *op)
+{
+	NumberedState *s = state;
+	uint64_t	value = s->gone ? 0 : s->number;
+
+	switch (op->kind)
+	{
+		case LC_GET:
+			return value == op->out[0];
+		case LC_EXISTS:
+			return (value != 0) == op->out[0];
+		case LC_GET_ALL:
+			for (int i = 0; i < LC_CELLS; i++)
+				if (value != op->out[i])
+					return false;
+			return true;
+		case LC_PUT_ALL:
+		case LC_DELETE_ALL:
+			if (op->arg > s->number)
+			{
+				s->number = op->arg;
+				s->gone = op->kind == LC_DELETE_ALL;
+			}
+			return true;
+		default:
+			return false;
+	}
+}
+
+const LcModel lc_numbered = {
+	sizeof(NumberedState), numbered_step, family_reads, family_print
 };
 
 /* ---- counters ---- */
