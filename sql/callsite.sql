@@ -70,6 +70,17 @@ SELECT nr_put('coded', 'y'::code, 'null');
 SELECT nr_delete('coded', 'y'::code);
 SELECT nr_get_many('coded', '{x,y,x}'::code[], 'none'::text);
 SELECT count(nr_get('coded', 'x'::code)) FROM generate_series(1, 1000);
+-- The planner sees no cast inside a call, which may run in a parallel worker, but one that the statement has.
+CREATE TYPE drawn AS ENUM ('x');
+CREATE SEQUENCE draws;
+CREATE FUNCTION drawn_int(drawn) RETURNS int LANGUAGE sql AS $$ SELECT nextval('draws')::int $$;
+CREATE CAST (drawn AS int) WITH FUNCTION drawn_int(drawn) AS ASSIGNMENT;
+SELECT set_config(name, 'on', false) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
+\set SHOW_CONTEXT never
+SELECT nr_get('coded', 'x'::drawn);
+\set SHOW_CONTEXT errors
+SELECT nr_get('coded', 'x'::drawn::int);
+SELECT set_config(name, 'off', false) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
 -- a constraint that writes into its own cache
 CREATE FUNCTION nest(key int) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN

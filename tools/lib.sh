@@ -128,16 +128,27 @@ nr_install() {
 	}
 }
 
+# Where apt gets this machine's own Debian suite from, whatever the format of its sources.
+nr_mirror() {
+	local codename
+	codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+	apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' 2>/dev/null |
+		awk -v suite="$codename" '($2 == suite || $2 ~ /^(stable|testing|unstable|sid)$/) && $3 == "main" { print $1; exit }'
+}
+
+# The cluster that all others are copies of.
+nr_template() {
+	[ -d "$nr_work/run/template" ] ||
+		nr_as "$nr_bin/initdb" -D "$nr_work/run/template" -U postgres -A trust --no-sync \
+			--locale=C.UTF-8 -E UTF8 >"$nr_work/initdb.log" 2>&1
+}
+
 # nr_cluster NAME [setting...]: make and start a server; sets PGHOST, PGPORT,
 # PGUSER.  Fails, having said why, when it does not start.
 nr_cluster() {
 	local name=$1 data=$nr_work/run/$1 s
 	shift
-	if [ ! -d "$nr_work/run/template" ]; then
-		nr_as "$nr_bin/initdb" -D "$nr_work/run/template" -U postgres -A trust --no-sync \
-			--locale=C.UTF-8 -E UTF8 >"$nr_work/initdb.log" 2>&1 ||
-			{ cat "$nr_work/initdb.log" >&2; return 1; }
-	fi
+	nr_template || { cat "$nr_work/initdb.log" >&2; return 1; }
 	nr_as cp -r "$nr_work/run/template" "$data"
 	{
 		echo "listen_addresses = ''"

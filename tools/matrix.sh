@@ -26,7 +26,7 @@ suite_of() {
 
 steps=${MATRIX_STEPS:-compilers unit regress isolation tap test-numa-smoke}
 dir=${NR_MATRIX_DIR:-$nr_root/build/matrix}
-passed_on=(TAP_TESTS NR_RANDOM_OPS NR_RANDOM_SEED NR_KILLS NR_LOG_LINES NR_TAP_TIMEOUT
+passed_on=(TAP_TESTS NR_RANDOM_OPS NR_RANDOM_SEED KILLS SEED NR_LOG_LINES NR_TAP_TIMEOUT
 	NR_NUMA_TIMEOUT NR_PROGRAM_TIMEOUT SECONDS_EACH FUZZ_ROUNDS FUZZ_SEED)
 failed=0
 declare -A cell
@@ -36,14 +36,6 @@ major() {
 }
 
 # ---- chroots --------------------------------------------------------------------
-
-# Where apt gets this machine's own Debian suite from, whatever the format of its sources.
-mirror() {
-	local codename
-	codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-	apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' 2>/dev/null |
-		awk -v suite="$codename" '($2 == suite || $2 ~ /^(stable|testing|unstable|sid)$/) && $3 == "main" { print $1; exit }'
-}
 
 # inside ROOT COMMAND...: as root in the chroot, with /proc and /dev/shm of its own.
 inside() {
@@ -71,7 +63,7 @@ make_chroot() {
 		return 1
 	fi
 	"$nr_root/tools/setup.sh" debootstrap || return
-	url=${NR_MATRIX_MIRROR:-$(mirror)}
+	url=${NR_MATRIX_MIRROR:-$(nr_mirror)}
 	if [ -z "$url" ]; then
 		echo "apt has no Debian mirror here: set NR_MATRIX_MIRROR to the address of one" >&2
 		return 1

@@ -3,13 +3,17 @@
 #
 # Uses apt, as root or through sudo when that asks for no password; else says
 # what to install.  A machine that has everything is left alone.  Arguments are
-# further packages that are wanted; --numa stands for those of tools/numa-guest.sh.
+# further packages that are wanted; --numa stands for those of tools/numa-guest.sh,
+# --server for those of tools/server.sh and what looks into such a server.
 set -euo pipefail
-also=("$@")
-if [ "${1:-}" = --numa ]; then
-	also=()
-	[ "$(uname -m)" != x86_64 ] || also=(qemu-system-x86 busybox-static cpio numactl xz-utils)
-fi
+also=()
+for arg; do
+	case $arg in
+		--numa) [ "$(uname -m)" != x86_64 ] || also+=(qemu-system-x86 busybox-static cpio numactl xz-utils) ;;
+		--server) also+=(dpkg-dev bison flex pkg-config libicu-dev valgrind) ;;
+		*) also+=("$arg") ;;
+	esac
+done
 . "$(dirname "$0")/lib.sh"
 
 as_root=()
@@ -23,10 +27,15 @@ fi
 # offers, so that installations from elsewhere count.
 have() {
 	case $1 in
-		gcc | make | perl | clang | debootstrap | cpio | numactl) command -v "$1" >/dev/null ;;
+		gcc | make | perl | clang | debootstrap | cpio | numactl | bison | flex | pkg-config) command -v "$1" >/dev/null ;;
 		qemu-system-x86) command -v qemu-system-x86_64 >/dev/null ;;
 		busybox-static) command -v busybox >/dev/null && ! ldd "$(command -v busybox)" >/dev/null 2>&1 ;;
 		xz-utils) command -v xz >/dev/null ;;
+		dpkg-dev) command -v dpkg-source >/dev/null ;;
+		libicu-dev) pkg-config --exists icu-uc icu-i18n 2>/dev/null ;;
+		afl++) command -v afl-fuzz >/dev/null && command -v afl-clang-fast >/dev/null ;;
+		llvm) command -v llvm-cov >/dev/null && command -v llvm-profdata >/dev/null ;;
+		valgrind) [ -f /usr/include/valgrind/memcheck.h ] && command -v valgrind >/dev/null ;;
 		libc6-dev) echo '#include <pthread.h>' | gcc -E - >/dev/null 2>&1 ;;
 		libnuma-dev) echo '#include <numa.h>' | gcc -E - >/dev/null 2>&1 ;;
 		libxxhash-dev) echo '#include <xxhash.h>' | gcc -E - >/dev/null 2>&1 ;;

@@ -69,6 +69,16 @@ foreach my $replicas (1, 2)
 			"DROP DATABASE other; SELECT count(nr_put('next', -i, repeat('x', 1000))) FROM generate_series(1, 5000) i"),
 		'5000', 'so does DROP DATABASE');
 
+	# ... and by a parallel worker, whose leader may be at it, too
+	$node->safe_psql('postgres', 'DROP FOREIGN TABLE next; CREATE DATABASE other');
+	$node->psql('other',
+		"CREATE EXTENSION nr_cache; CREATE FOREIGN TABLE left_over (k int, v text) SERVER nr_cache OPTIONS (visibility 'immediate'); INSERT INTO left_over SELECT i, repeat('x', 1000) FROM generate_series(1, 100000) i");
+	nr_cache($node, 'next', 'k int, v text');
+	my $parallel = "SELECT set_config(name, 'on', false) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');";
+	nr_error($node, "$parallel SELECT nr_get('next', 1)", '53200', qr/not enough cache memory/, 'no room for another cache');
+	is( $node->safe_psql('postgres', "DROP DATABASE other; $parallel SELECT nr_get('next', 1)"),
+		"on\n", 'a parallel worker makes room');
+
 	# too many caches
 	nr_cache($node, "more$_", 'k int, v int') foreach 1 .. 3;
 	$node->safe_psql('postgres', "SELECT nr_put('more1', 1, 1)");
