@@ -72,7 +72,7 @@ EXTRA_CLEAN = build output_iso tmp_check
 
 # ---- goals that do without PGXS ---------------------------------------------
 
-nr_plain_goals := nr-print-REGRESS nr-print-ISOLATION help setup demo test test-matrix test-numa test-numa-smoke lint compilers unit stress fuzz regress isolation tap bench
+nr_plain_goals := nr-print-REGRESS nr-print-ISOLATION help setup demo test test-matrix test-numa test-numa-smoke test-assert test-valgrind test-asan lint compilers unit model mutants stress fuzz fuzz-long fuzz-coverage regress isolation tap kills hostile proof histories soak bench
 
 ifeq ($(MAKECMDGOALS),)
 nr_needs_pgxs := yes
@@ -123,15 +123,37 @@ help:
 #:                  (NUMA="2 4 2+1": nodes, and nodes that have memory only; NUMA_TESTS="...")
 #: make test-numa-smoke  the shortest of that, on 2 nodes; part of "make test"
 #:
+#: make test-assert the suites on a PostgreSQL with assertions, built from Debian's
+#:                  source (ASSERT_VERSIONS=15; once, then kept in build/assert)
+#: make test-valgrind, make test-asan   regression suites on such a server under
+#:                  Valgrind; and under AddressSanitizer and UBSan
+#:
 #: make lint        rules about the source: includes, edges, unlisted tests
 #: make compilers   build with gcc and clang, -Wall -Wextra -Werror
 #: make unit        unit tests of engine and structures, also under sanitizers
+#: make model       every interleaving of a few threads in the engine, and every order
+#:                  of memory that C11 allows, within bounds (MODEL_LARGE=1: larger ones)
+#: make mutants     does that find each edge out when it is weaker?  (MUTANTS=pattern, MUTANTS_TRUST=1:
+#:                  only those that are said to be found)
 #: make stress      threads under ThreadSanitizer, AddressSanitizer and UBSan
 #:                  (SECONDS_EACH=n: how long for each program, default 5)
-#: make fuzz        bad input to the structures (FUZZ_ROUNDS=n)
+#: make fuzz        random operations on structures and engine against references, and bad
+#:                  input; what fuzzers have found before comes first (FUZZ_ROUNDS=n, FUZZ_SEED=n)
+#: make fuzz-long   the same under libFuzzer or AFL++ (FUZZER=libfuzzer|afl, FUZZ_SECONDS=n for
+#:                  each target, FUZZ_TARGETS="fuzz_hash ..."); not part of "make test"
+#: make fuzz-coverage  which lines of src/ds none of that reaches
 #: make regress     pg_regress in a throw-away cluster, with 1 and 2 replicas
 #: make isolation   isolation specs, likewise
 #: make tap         server tests: restart, kill -9, cancel, standby, limits
+#: make kills       a thousand processes killed, terminated and cancelled at named places
+#:                  (KILLS=n, SEED=n); a sample is part of "make tap"
+#: make hostile     the long form of hostile input: arguments, options, settings, damaged
+#:                  memory (HOSTILE_ROUNDS=n, default 20; HOSTILE_SEED=n)
+#: make proof       the long forms of tests, for hours (PROOF="kills mutants model-large hostile
+#:                  fuzz-long soak" chooses; test-assert test-valgrind test-asan too, if named)
+#: make histories   what many sessions were told by a server, while they are cancelled and
+#:                  stopped, checked; and does that find faults (HISTORY_CALLS=n, HISTORY_SEED=n)
+#: make soak        the same for hours (SECONDS=n, default 3600); not part of "make test"
 #: make bench       benchmarks, printed as ratios
 #:
 #: Options: WERROR=1, NR_TEST_POINTS=1, NR_BENCH=1, with_numa=no, with_llvm=yes
@@ -154,5 +176,9 @@ lint:
 test-matrix:
 	@$(nr_srcdir)/tools/matrix.sh
 
-test test-numa test-numa-smoke compilers unit stress fuzz regress isolation tap bench:
+test test-numa test-numa-smoke test-assert test-valgrind test-asan compilers unit model mutants stress fuzz fuzz-long fuzz-coverage regress isolation tap kills hostile proof histories bench:
 	@$(nr_srcdir)/tools/test.sh $@
+
+# bash has a SECONDS of its own
+soak:
+	@NR_SOAK_SECONDS='$(or $(SECONDS),3600)' $(nr_srcdir)/tools/test.sh $@

@@ -45,7 +45,7 @@ in_files() {
 
 libc='<(assert|errno|inttypes|limits|linux/futex|math|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdlib|string|time)\.h>'
 in_files '^src/engine/.*\.[ch]$' '^[ 	]*#[ 	]*include' |
-	grep -vE "include (\"engine/[a-z_]+\.h\"|$libc)" |
+	grep -vE "include (\"engine/[a-z_]+\.h\"|$libc)|atomic\.h:.*include NR_MODEL$" |
 	rule 'src/engine includes only engine/ and C11 headers'
 in_files '^src/ds/.*\.[ch]$' '^[ 	]*#[ 	]*include' |
 	grep -vE "include (\"engine/dispatch\.h\"|\"ds/[a-z_]+\.h\"|<xxhash\.h>|\"xxhash\.h\"|$libc)" |
@@ -119,13 +119,13 @@ awk '
 	for f in $(of '^test/isolation/expected/.*'); do
 		[ -f "test/isolation/specs/$(basename "$f" .out).spec" ] || echo "$f has no spec"
 	done
-	for f in $(of '^test/t/.*'); do
-		[[ $f =~ ^test/t/[0-9]{3}_[a-z0-9_]+\.pl$ || $f =~ ^test/t/[A-Z][A-Za-z]*\.pm$ ]] || echo "$f is not named NNN_topic.pl"
+	for f in $(of '^test/(t|injection)/.*'); do
+		[[ $f =~ ^test/(t|injection)/[0-9]{3}_[a-z0-9_]+\.pl$ || $f =~ ^test/t/[A-Z][A-Za-z]*\.pm$ ]] || echo "$f is not named NNN_topic.pl"
 	done
 	for f in $(of '^test/numa/.*\.sh$'); do
 		[[ $f =~ ^test/numa/([0-9]{3}_[a-z0-9_]+|lib|run)\.sh$ ]] || echo "$f is not named NNN_topic.sh"
 	done
-	for k in unit:test stress:stress fuzz:fuzz; do
+	for k in unit:test stress:stress fuzz:fuzz history:history; do
 		for f in $(of "^test/${k%:*}/.*\.c$"); do
 			[[ $(basename "$f") != "${k#*:}"_*.c ]] || continue
 			! grep -qE '^main\(|^int[ 	]+main\(' "$f" || echo "$f has a main() but is not named ${k#*:}_*.c: nothing runs it"
@@ -137,13 +137,26 @@ awk '
 	done
 } | rule 'every test is found by its runner, every engine file has a unit test'
 
+# A place where processes are stopped and killed is no proof if nobody is killed there.
+points=$(of '^src/.*\.[ch]$' | tr '\n' '\0' | xargs -0 grep -ohE 'NR_POINT\("[a-z0-9_]+"\)' | cut -d'"' -f2 | sort -u)
+matrix=$(sed -n '/^my %matrix/,/\]);$/p' test/t/025_kills.pl)
+{
+	for p in $points; do
+		grep -qw "$p" <<<"$matrix" || echo "$p is not in the matrix of test/t/025_kills.pl"
+		grep -qE "^\| .*\`$p\`.* \|" docs/TESTING.md || echo "$p is not in a table of docs/TESTING.md"
+	done
+	for p in $(grep -oE '[a-z0-9]+_[a-z0-9_]+' <<<"$matrix" | sort -u); do
+		grep -qx "$p" <<<"$points" || echo "test/t/025_kills.pl has $p, which is no NR_POINT"
+	done
+} | rule 'each test point is explained, and processes are killed there'
+
 # ---- docs: what the source says and has, and the pages about it ------------------
 
 # A message is a heading of TROUBLESHOOTING.md, "### `cache "..." is full`"; the
 # first line below it names its condition, "`53200` (out_of_memory)", or begins with its
 # level, "LOG."
 page=docs/TROUBLESHOOTING.md
-said=$(of '^src/[a-z_]*\.c$' | grep -v nr_testpoint | tr '\n' '\0' | xargs -0 awk -f tools/messages.awk | LC_ALL=C sort -u)
+said=$(of '^src/[a-z_]*\.c$' | grep -vE 'nr_(testpoint|leftovers)' | tr '\n' '\0' | xargs -0 awk -f tools/messages.awk | LC_ALL=C sort -u)
 written=$(awk '
 	/^### `.*`$/ { message = substr($0, 6, length($0) - 6); next }
 	message != "" && NF > 0 {

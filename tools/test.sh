@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
 # test.sh WHAT: run tests; "test" runs all of them.
 #
-#	lint compilers unit stress fuzz regress isolation tap bench | test
+#	lint compilers unit model stress fuzz regress isolation tap bench | test
+#	fuzz-long fuzz-coverage (not part of test)
+#	mutants (not part of test)
 #	test-numa (not part of test) | test-numa-smoke
+#	test-assert | test-valgrind | test-asan (not part of test)
 #
 # Prints a line for each test as it ends, what went wrong in full, and as the
 # last line "N passed, N failed".
@@ -79,6 +82,40 @@ unit() {
 	programs unit asan
 }
 
+# One line for each scenario.  Programs run side by side: each is one thread.
+model() {
+	local p line out=$nr_work/model
+	compile model model || return
+	mkdir -p "$out"
+	nr_say "exploring"
+	make -s -f "$nr_root/tools/ctests.mk" KIND=model list | tr ' ' '\n' | xargs -P "$(nproc)" -I{} sh -c \
+		"timeout -k 10 ${NR_MODEL_TIMEOUT:-600} '$nr_build/c-model/bin/{}' ${MODEL_LARGE:+--large} >'$out/{}' 2>&1 || echo \"not ok - {}: exit \$?\" >>'$out/{}'"
+	for p in "$out"/*; do
+		while IFS= read -r line; do
+			case $line in
+				"ok "*) ok "model $(basename "$p") ${line#ok * - }" ;;
+				"not ok "*) not_ok "model $(basename "$p") ${line#not ok * - }" <"$p" ;;
+			esac
+		done < <(grep -E '^(ok|not ok) ' "$p")
+	done
+}
+
+model-large() {
+	MODEL_LARGE=1 NR_MODEL_TIMEOUT=7200 model
+}
+
+mutants() {
+	local line
+	compile model model || return
+	while IFS= read -r line; do
+		case $line in
+			"ok "*) ok "mutant ${line#ok * - }" ;;
+			"not ok "*) not_ok "mutant ${line#not ok * - }" </dev/null ;;
+			*) nr_say "${line#\# }" ;;
+		esac
+	done < <(perl "$nr_root/test/model/mutants.pl" "$nr_build/c-model" "$nr_work/mutants" 2>&1 || echo "not ok 0 - mutants.pl")
+}
+
 stress() {
 	compile stress tsan
 	programs stress tsan "${SECONDS_EACH:-5}"
@@ -86,9 +123,73 @@ stress() {
 	programs stress asan "${SECONDS_EACH:-5}"
 }
 
+fuzz_targets() {
+	make -s -f "$nr_root/tools/ctests.mk" KIND=fuzz list
+}
+
+# What fuzzers have found, then random inputs
 fuzz() {
+	local p
 	compile fuzz asan
-	programs fuzz asan "${FUZZ_ROUNDS:-5000}" "${FUZZ_SEED:-1}"
+	for p in $(fuzz_targets); do
+		try "fuzz asan $p" timeout -k 10 "${NR_PROGRAM_TIMEOUT:-300}" "$nr_build/c-asan/bin/$p" \
+			"$nr_root/test/fuzz/corpus/${p#fuzz_}" "${FUZZ_ROUNDS:-1000}" "${FUZZ_SEED:-1}"
+	done
+}
+
+# run_libfuzzer / run_afl TARGET SECONDS FOLDER: what ends the target lands in FOLDER/found
+run_libfuzzer() {
+	nice "$nr_build/c-libfuzzer/bin/$1" -max_total_time="$2" -max_len=4096 -len_control=20 -rss_limit_mb=2000 \
+		-print_final_stats=1 -artifact_prefix="$3/found/" "$3/inputs" "$nr_root/test/fuzz/corpus/${1#fuzz_}"
+}
+
+run_afl() {
+	AFL_SKIP_CPUFREQ=1 AFL_NO_AFFINITY=1 AFL_NO_UI=1 AFL_AUTORESUME=1 AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1 \
+		ASAN_OPTIONS=abort_on_error=1:symbolize=0:detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1:symbolize=0 \
+		nice afl-fuzz -V "$2" -t 10000+ -m none -i "$nr_root/test/fuzz/corpus/${1#fuzz_}" -o "$3/afl" \
+		-- "$nr_build/c-afl/bin/$1" || return
+	cp "$3"/afl/default/queue/id* "$3/inputs/"
+	cp "$3"/afl/default/{crashes,hangs}/id* "$3/found/" 2>/dev/null
+	grep -E '^(execs_done|bitmap_cvg|saved_crashes|saved_hangs) ' "$3/afl/default/fuzzer_stats"
+	[ -z "$(ls -A "$3/found")" ]
+}
+
+# A finding is replayed by "build/c-asan/bin/fuzz_X FILE".
+fuzz-long() {
+	local fuzzer=${FUZZER:-libfuzzer} seconds=${FUZZ_SECONDS:-600} p folder
+	case $fuzzer in
+		libfuzzer | afl) ;;
+		*) nr_die "FUZZER is libfuzzer or afl, and not $fuzzer" ;;
+	esac
+	compile fuzz "$fuzzer" || return
+	for p in ${FUZZ_TARGETS:-$(fuzz_targets)}; do
+		folder=$nr_build/fuzz-$fuzzer/$p
+		mkdir -p "$folder/inputs" "$folder/found"
+		nr_say "$p under $fuzzer for $seconds seconds"
+		try "fuzz-long $fuzzer $p" "run_$fuzzer" "$p" "$seconds" "$folder"
+		grep -E '^(stat::(number_of_executed_units|new_units_added)|execs_done|bitmap_cvg)' \
+			"$nr_build/log/fuzz-long_${fuzzer}_$p.log" | sed 's/^/        /'
+	done
+}
+
+# Lines of src/ds that no input has reached: but for what verify says of a broken structure, those in
+# test/fuzz/unreached.txt and no others
+fuzz-coverage() {
+	local p programs=()
+	compile fuzz coverage || return
+	rm -f "$nr_work"/*.profraw
+	for p in $(fuzz_targets); do
+		LLVM_PROFILE_FILE=$nr_work/$p.profraw try "fuzz coverage $p" "$nr_build/c-coverage/bin/$p" \
+			"$nr_root/test/fuzz/corpus/${p#fuzz_}" "${FUZZ_ROUNDS:-1000}" "${FUZZ_SEED:-1}"
+		programs+=(-object "$nr_build/c-coverage/bin/$p")
+	done
+	llvm-profdata merge -o "$nr_work/fuzz.profdata" "$nr_work"/*.profraw
+	llvm-cov report "${programs[@]:1}" -instr-profile="$nr_work/fuzz.profdata" "$nr_root/src/ds" "$nr_root/src/engine" |
+		awk 'NF > 9 { printf "        %-24s %s lines, %s\n", $1, $8, $10 }'
+	llvm-cov show "${programs[@]:1}" -instr-profile="$nr_work/fuzz.profdata" "$nr_root/src/ds" |
+		sed -nE 's/^\/.*\/([a-z_]+\.[ch]):$/file \1/p; s/^ *[0-9]+\| +0\|[ 	]*//p' |
+		awk '/^file / { file = $2; next } /^return (".*"|broken);$/ || /^[{}]?$/ { next } { print file ": " $0 }' >"$nr_work/unreached"
+	try "fuzz coverage: what is not reached is known" diff <(grep -v '^#' "$nr_root/test/fuzz/unreached.txt") "$nr_work/unreached"
 }
 
 bench() {
@@ -196,6 +297,21 @@ make_variable() {
 	make -s -C "$nr_work/src" PG_CONFIG="$nr_pg_config" "nr-print-$1"
 }
 
+# suites_with NAME SUITES SETTING...: pg_regress in a cluster of its own
+suites_with() {
+	local name=$1 suites=$2 cluster
+	cluster=$(tr -cd 'a-z0-9' <<<"$1")
+	shift 2
+	start "$cluster" "$@" || return
+	# shellcheck disable=SC2086
+	run_regress "$name" "$nr_work/run/out-$cluster" \
+		"$nr_pgxs_dir/test/regress/pg_regress" --bindir="$nr_bin" --inputdir="$nr_work/src" \
+		--dbname=contrib_regression $suites
+	check_all "$name"
+	server_ok "$name" "$cluster"
+	nr_cluster_stop "$cluster"
+}
+
 regress() {
 	local replicas suites
 	install product || return
@@ -203,14 +319,7 @@ regress() {
 	suites=$(make_variable REGRESS)
 	for replicas in 1 2; do
 		nr_say "pg_regress with nr_cache.replicas = $replicas"
-		start "regress$replicas" "nr_cache.replicas = $replicas" "max_prepared_transactions = 5" || continue
-		# shellcheck disable=SC2086
-		run_regress "regress($replicas)" "$nr_work/run/out$replicas" \
-			"$nr_pgxs_dir/test/regress/pg_regress" --bindir="$nr_bin" --inputdir="$nr_work/src" \
-			--dbname=contrib_regression $suites
-		check_all "regress($replicas)"
-		server_ok "regress($replicas)" "regress$replicas"
-		nr_cluster_stop "regress$replicas"
+		suites_with "regress($replicas)" "$suites" "nr_cache.replicas = $replicas" "max_prepared_transactions = 5"
 	done
 }
 
@@ -242,11 +351,12 @@ server_ok() {
 	fi
 }
 
+# tap [folder]
 tap() {
-	local t name
+	local t name folder=${1:-t}
 	install faults NR_TEST_POINTS=1 || return
 	copy_tests
-	for t in $(cd "$nr_root/test/t" && ls ./*.pl 2>/dev/null); do
+	for t in $(cd "$nr_root/test/$folder" && ls ./*.pl 2>/dev/null); do
 		name=$(basename "$t" .pl)
 		[ -z "${TAP_TESTS:-}" ] || [[ " $TAP_TESTS " == *" $name "* ]] || continue
 		nr_say "running $name"
@@ -256,8 +366,81 @@ tap() {
 			NR_TEST_SOURCE="$nr_work/src" TMPDIR="$nr_work/run" \
 			timeout -k 10 "${NR_TAP_TIMEOUT:-400}" \
 			sh -c '"$@" || { rc=$?; tail -n 15 tmp_check/log/regress_log_* log/regress_log_* 2>/dev/null; exit $rc; }' - \
-			perl -I "$nr_pgxs_dir/test/perl" -I "$nr_work/src/test/t" "$nr_work/src/test/t/$name.pl"
+			perl -I "$nr_pgxs_dir/test/perl" -I "$nr_work/src/test/t" "$nr_work/src/test/$folder/$name.pl"
 		nr_as rm -rf "$nr_work/run/tap"
+	done
+}
+
+# ---- histories of real backends ---------------------------------------------------
+
+# The program runs as the server's user, since it stops backends and lets them go on.
+history_prepare() {
+	install faults NR_TEST_POINTS=1 && PG_CONFIG=$(nr_find_pg_config) compile history plain || return
+	cp "$nr_build/c-plain/bin/history_backends" "$nr_work/run/" && chmod 755 "$nr_work/run/history_backends"
+}
+
+# history NAME SECONDS ARGUMENT...: a run against the server that is up, and what it says of itself
+history_run() {
+	local name=$1 seconds=$2
+	shift 2
+	try "$name" nr_as timeout -k 10 "$seconds" "$nr_work/run/history_backends" \
+		${HISTORY_SEED:+seed=$HISTORY_SEED} "$@"
+	sed -n 's/^# \([0-9]* operations\|memory\|replicas\)/        \1/p' "$nr_build/log/$(tr -c 'A-Za-z0-9_.\n-' '_' <<<"$name").log"
+}
+
+# histories_of REPLICAS SECONDS ARGUMENT...: with a server of so many replicas, which stays up
+histories_of() {
+	local replicas=$1
+	start "history$replicas" "nr_cache.replicas = $replicas" "nr_cache.memory = 192MB" "max_connections = 60" \
+		"deadlock_timeout = 20ms" "log_min_messages = fatal" "log_min_error_statement = panic" || return
+	history_run "histories($replicas)" "$2" replicas="$replicas" points=1 "${@:3}"
+	server_ok "histories($replicas)" "history$replicas"
+}
+
+histories() {
+	local replicas fault
+	history_prepare || return
+	for replicas in 1 3 4 2; do
+		histories_of $replicas 300 calls=$((${HISTORY_CALLS:-1000000} / 4)) || continue
+		if [ $replicas = 2 ]; then
+			for fault in $("$nr_work/run/history_backends" faults); do
+				history_run "histories: the checker finds $fault" 100 replicas=2 calls=200000 round=10000 fault="$fault"
+			done
+		fi
+		nr_cluster_stop "history$replicas"
+	done
+}
+
+soak() {
+	local replicas seconds=$((${NR_SOAK_SECONDS:-3600} / 4))
+	history_prepare || return
+	for replicas in 1 2 3 4; do
+		histories_of $replicas $((seconds + 300)) seconds=$seconds || continue
+		nr_cluster_stop "history$replicas"
+	done
+}
+
+# The test of tap that ends processes at named places, in full.
+kills() {
+	local kills=${KILLS:-1000}
+	KILLS=$kills TAP_TESTS=025_kills NR_TAP_TIMEOUT=${NR_TAP_TIMEOUT:-$((600 + 5 * kills))} tap
+}
+
+# The long form of hostile input; "make tap" and "make unit" have a short one.
+hostile() {
+	local rounds=${HOSTILE_ROUNDS:-20} p=test_corrupt
+	HOSTILE_ROUNDS=$rounds TAP_TESTS=027_hostile NR_TAP_TIMEOUT=${NR_TAP_TIMEOUT:-$((300 + 60 * rounds))} tap
+	compile unit asan
+	NR_CORRUPT_ROUNDS=$((2000 * rounds)) NR_CORRUPT_SEED=${HOSTILE_SEED:-$RANDOM} \
+		try "unit asan $p" timeout -k 10 $((300 + 20 * rounds)) "$nr_build/c-asan/bin/$p"
+}
+
+# The long forms of tests, which nobody waits for: steps by the names of their functions.
+proof() {
+	local step
+	for step in ${PROOF:-kills mutants model-large hostile fuzz-long soak}; do
+		nr_say "== proof: $step"
+		$step
 	done
 }
 
@@ -344,6 +527,10 @@ test-numa-smoke() {
 	numa 2 001_small_pages 003_tokens
 }
 
+# ---- servers that look closer -----------------------------------------------------
+
+. "$nr_root/tools/closer.sh"
+
 # ---- all ----------------------------------------------------------------------
 
 lint() {
@@ -360,14 +547,18 @@ lint() {
 
 what=${1:-test}
 case $what in
-	lint | compilers | unit | stress | fuzz | regress | isolation | tap | bench | test-numa | test-numa-smoke) steps=$what ;;
-	test) steps="lint compilers unit fuzz stress regress isolation tap test-numa-smoke" ;;
+	lint | compilers | unit | model | mutants | stress | fuzz | fuzz-long | fuzz-coverage | regress | isolation | tap | histories | soak | kills | hostile | proof | bench | test-numa | test-numa-smoke | test-assert | test-valgrind | test-asan) steps=$what ;;
+	test) steps="lint compilers unit model fuzz stress regress isolation tap histories test-numa-smoke" ;;
 	*) nr_die "unknown: $what" ;;
 esac
 
-"$nr_root/tools/setup.sh" $([[ $steps != *numa* ]] || echo --numa) || exit 1
+"$nr_root/tools/setup.sh" $([[ $steps != *numa* ]] || echo --numa) \
+	$(! grep -qE 'test-(assert|valgrind|asan)' <<<"$steps ${PROOF:-}" || echo --server) \
+	$([[ $steps != *fuzz-long* || ${FUZZER:-} != afl ]] || echo afl++) \
+	$([[ $steps != *fuzz-coverage* ]] || echo llvm) || exit 1
 nr_make_work
 nr_build_dir
+closer_build=$nr_build/closer
 for step in $steps; do
 	nr_say "== $step"
 	$step
