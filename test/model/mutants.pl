@@ -332,6 +332,6 @@ print "1..$number\n";
 if ($ENV{MUTANTS_TABLE})
 {
 	spew($ENV{MUTANTS_TABLE},
-		"| Edge | Mutant | Killed by |\n|---|---|---|\n" . join('', map { "| $_->[0] | $_->[1] | $_->[2] |\n" } @table));
+		"| Edge | Mutant | Killed by |\n|---|---|---|\n" . join('', map { my @cells = map { s/\|/\\|/gr } @$_; "| $cells[0] | $cells[1] | $cells[2] |\n" } @table));
 }
 exit($failed > 0);
