@@ -16,6 +16,7 @@
 #include "access/xact.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
+#include "storage/proc.h"
 #include "storage/procarray.h"
 #include "utils/inval.h"
 #include "utils/rel.h"
@@ -77,25 +78,34 @@ is_orphan(const NrRegEntry *entry)
 	return !layout_exists(entry);
 }
 
+/* A parallel worker's leader, or another worker of the same one: the lock manager keeps these apart from others only. */
+static bool
+in_our_lock_group(int pid)
+{
+	PGPROC	   *proc = pid == MyProcPid ? NULL : BackendPidGetProc(pid);
+
+	return proc != NULL && MyProc->lockGroupLeader != NULL && proc->lockGroupLeader == MyProc->lockGroupLeader;
+}
+
 /*
  * One at a time: a sweep must not find another one's mark and take it for its own.  The lock keeps
- * everybody out but a parallel worker's leader and its other workers, which share it; among
- * these the pid does.  One that is gone, or our own, was left there by a FATAL error.
+ * everybody out but members of our lock group; among these the pid does.  Any other pid was left there by
+ * a FATAL error.
  */
 static void
 begin_sweep(LOCKTAG *tag)
 {
-	uint32		nobody = 0;
+	uint32		sweeper = 0;
 
 	SET_LOCKTAG_ADVISORY(*tag, InvalidOid, 0, 0, SWEEP_LOCK);
 	(void) LockAcquire(tag, ExclusiveLock, false, false);
-	while (!pg_atomic_compare_exchange_u32(&nr_shared->sweeper, &nobody, (uint32) MyProcPid))
+	while (!pg_atomic_compare_exchange_u32(&nr_shared->sweeper, &sweeper, (uint32) MyProcPid))
 	{
-		if (nobody == (uint32) MyProcPid || BackendPidGetProc((int) nobody) == NULL)
-			continue;			/* "nobody" is who it was: take his place */
+		if (!in_our_lock_group((int) sweeper))
+			continue;			/* take his place */
 		CHECK_FOR_INTERRUPTS();
 		pg_usleep(1000L);
-		nobody = 0;
+		sweeper = 0;
 	}
 }
 

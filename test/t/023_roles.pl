@@ -14,14 +14,7 @@ use NrTest;
 
 # Workers are a role of their own, at the end: with them, others would be brought up to date sooner or later.
 my @conf = ('nr_cache.replicas = 3', 'nr_cache.memory = 64MB', 'max_connections = 40');
-my %options = (
-	im1 => "visibility 'immediate'",
-	im2 => "visibility 'immediate', copies '2'",
-	co1 => "visibility 'commit'",
-	co2 => "visibility 'commit', copies '2'",
-	lri => "visibility 'immediate', scheme 'left_right'",
-	lrc => "visibility 'commit', scheme 'left_right'",
-	lrm => "visibility 'manual', scheme 'left_right'");
+my %options = %nr_kinds;
 my $procedures = <<'SQL';
 CREATE SEQUENCE filled;
 -- write until cancelled; the sequence says what was acknowledged

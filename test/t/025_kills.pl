@@ -21,14 +21,7 @@ my $kills = $ENV{KILLS} || 100;
 my $seed = $ENV{SEED} || time % 1_000_000 * 100 + $$ % 100;
 my $chunk = 25;		# so many soft kills between two looks at what is left
 
-my %options = (
-	im1 => "visibility 'immediate'",
-	im2 => "visibility 'immediate', copies '2'",
-	co1 => "visibility 'commit'",
-	co2 => "visibility 'commit', copies '2'",
-	lri => "visibility 'immediate', scheme 'left_right'",
-	lrc => "visibility 'commit', scheme 'left_right'",
-	lrm => "visibility 'manual', scheme 'left_right'");
+my %options = %nr_kinds;
 my @caches = sort keys %options;
 
 # What a victim does, CACHE being one of those allowed.  ARM: from here on the point is set.

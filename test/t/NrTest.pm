@@ -11,7 +11,17 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw(nr_node nr_cache nr_error nr_settled nr_nothing_left nr_state start_psql start_psql_file finish_psql
-	nr_sessions nr_ask nr_send stopped);
+	nr_sessions nr_ask nr_send stopped %nr_kinds);
+
+# Options of caches of all kinds that differ in who waits for whom.
+our %nr_kinds = (
+	im1 => "visibility 'immediate'",
+	im2 => "visibility 'immediate', copies '2'",
+	co1 => "visibility 'commit'",
+	co2 => "visibility 'commit', copies '2'",
+	lri => "visibility 'immediate', scheme 'left_right'",
+	lrc => "visibility 'commit', scheme 'left_right'",
+	lrm => "visibility 'manual', scheme 'left_right'");
 
 # A running node with nr_cache preloaded; further arguments are lines of configuration.
 sub nr_node
