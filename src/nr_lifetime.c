@@ -355,6 +355,7 @@ end_transaction(void)
 static void
 commit(void)
 {
+	NR_POINT("committing");
 	nr_commit_append();
 	nr_take_commit();
 	nr_lifetime_flush_counters();

@@ -25,18 +25,31 @@
 
 #define SWEEP_LOCK	0x6e72		/* field4 of an advisory lock; the SQL functions use 1 and 2 */
 
-/* Anybody but us, of any kind: backends, prepared transactions, the startup process. */
+/*
+ * Anybody but us, of any kind: backends, prepared transactions, the startup process.
+ *
+ * From the lock table itself.  GetLockConflicts tells whom to wait for, and leaves out transactions that have
+ * committed or rolled back but for their callbacks: their locks are still held, they are still at work
+ * on the state, and nobody has been told what they did to the catalogs.
+ */
 static bool
 locked_by_others(Oid dboid, Oid relid)
 {
+	LockData   *locks = GetLockStatusData();
 	LOCKTAG		tag;
-	int			n;
-	VirtualTransactionId *holders;
+	bool		found = false;
 
 	SET_LOCKTAG_RELATION(tag, dboid, relid);
-	holders = GetLockConflicts(&tag, AccessExclusiveLock, &n);
-	pfree(holders);
-	return n > 0;
+	for (int i = 0; i < locks->nelements && !found; i++)
+	{
+		const LockInstanceData *lock = &locks->locks[i];
+
+		found = lock->holdMask != 0 && lock->pid != MyProcPid &&
+			memcmp(&lock->locktag, &tag, sizeof(tag)) == 0;
+	}
+	pfree(locks->locks);
+	pfree(locks);
+	return found;
 }
 
 static bool

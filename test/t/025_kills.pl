@@ -84,6 +84,7 @@ my %matrix = (
 	writer_locked => [ 'churn', 'lri lrc lrm', 20 ],
 	prepared_drop => [ 'failed', 'co1 co2 lrc', 1 ],
 	rolling_back => [ 'failed', 'co1 co2 lrc', 1 ],
+	committing => [ 'churn both', 'co1 im1 lrm', 20 ],
 	publish_load => [ 'publish', 'lrm', 1 ],
 	append_pending => [ 'publish', 'lrm', 5 ],
 	publish_detached => [ 'publish', 'lrm', 2 ],
