@@ -15,7 +15,10 @@ typedef struct Account
 	struct NrGroup *group;
 	NrAtomic64 *headroom;
 	NrAtomic32 *mapped;
+	const NrAtomic32 *mapped_other; /* of the other kind */
+	uint32_t	max;			/* of this kind */
 	uint32_t	each;			/* physical extents that one grant takes */
+	uint32_t	each_other;
 	uint32_t   *grants;			/* in the batch */
 	uint32_t   *releases;
 	uint32_t   *claim;
@@ -29,7 +32,10 @@ open_copies(struct NrGroup *group, NrBatch *batch, uint32_t numbers_max, Account
 	a->group = group;
 	a->headroom = &group->headroom;
 	a->mapped = &group->mapped;
+	a->mapped_other = &group->shared_mapped;
+	a->max = group->config.extents_max;
 	a->each = group->copies;
+	a->each_other = 1;
 	a->grants = &batch->grants;
 	a->releases = &batch->releases;
 	a->claim = &batch->claim;
@@ -46,7 +52,10 @@ open_shared(struct NrGroup *group, NrBatch *batch, uint32_t numbers_max, Account
 	a->group = group;
 	a->headroom = &group->shared_headroom;
 	a->mapped = &group->shared_mapped;
+	a->mapped_other = &group->mapped;
+	a->max = group->config.shared_max;
 	a->each = 1;
+	a->each_other = group->copies;
 	a->grants = &batch->shared_grants;
 	a->releases = &batch->shared_releases;
 	a->claim = &batch->shared_claim;
@@ -81,17 +90,16 @@ nr_grant_impossible(const struct NrGroup *group, NrNeed need)
 		nr_grant_numbers(group, need.extents + UINT64_C(1), need.shared + roots) > quota(group);
 }
 
-/* Within the quota, this extent counted already? */
+/*
+ * Within the quota, with this one as the last of "mapped" of its kind?  Of two of one kind the first has the lower
+ * number, whatever becomes of the other.  Of two of different kinds at least one sees the other, so that they do not go
+ * beyond the quota together; if both do, neither gets what is left.
+ */
 static bool
 affordable(const Account *a, uint32_t mapped)
 {
-	const struct NrGroup *group = a->group;
-
-	if (mapped > (a->headroom == &group->headroom ? group->config.extents_max : group->config.shared_max))
-		return false;
-	/* whoever adds to either looks at both afterwards: two cannot go beyond the quota together */
-	return nr_grant_numbers(group, nr_load32_seq(&group->mapped),	/* edge P1: a count */
-							nr_load32_seq(&group->shared_mapped)) <= quota(group);	/* edge P1: a count */
+	return mapped <= a->max && (uint64_t) mapped * a->each +
+		(uint64_t) nr_load32_seq(a->mapped_other) * a->each_other <= quota(a->group);	/* edge P2 */
 }
 
 /* One extent for each copy, or one for both; or none. */
@@ -127,7 +135,7 @@ static bool
 grant_one(NrSession *s, uint32_t g, const Account *a, bool *pool_empty)
 {
 	s->crossed.shared_updates++;
-	if (affordable(a, nr_add32_seq(a->mapped, 1) + 1))	/* edge P1: a count */
+	if (affordable(a, nr_add32_seq(a->mapped, 1) + 1))	/* edge P2 */
 	{
 		if (alloc_each(s, g, a))
 		{
@@ -137,7 +145,7 @@ grant_one(NrSession *s, uint32_t g, const Account *a, bool *pool_empty)
 		}
 		*pool_empty = true;
 	}
-	nr_sub32_seq(a->mapped, 1); /* edge P1: a count */
+	nr_sub32_seq(a->mapped, 1); /* edge P2: a count, too high until then */
 	return false;
 }
 
@@ -323,7 +331,7 @@ undo(NrSession *s, const Account *a)
 				 (uint64_t) *a->claim + *a->releases - *a->grants);
 	for (uint32_t i = 0; i < *a->grants * a->each; i++)
 		nr_pool_free(s->engine, a->numbers[i]);
-	nr_sub32_seq(a->mapped, *a->grants);	/* edge P1: a count */
+	nr_sub32_seq(a->mapped, *a->grants);	/* edge P2: a count, too high until then */
 	nr_add64_rlx(&a->group->granted, -(uint64_t) *a->grants);
 	*a->claim = *a->grants = *a->releases = 0;
 }

@@ -11,6 +11,7 @@
  * EDGES.  Each names two sites that must synchronise; both cite it.
  *
  *	 P1  an extent is freed -> the same extent is allocated
+ *	 P2  who wants memory of one kind counts it, then looks at the other kind's count -> the same the other way round
  *	 S1  a session is released -> its number is given out again
  *	 G1  a group is made -> somebody attaches
  *	 L1  a slot of the log is filled -> a replica replays that sequence number
@@ -34,7 +35,7 @@
  *	 W1  a worker says that it rests, then looks at the tails -> who appends looks whether one rests
  *	 Z1  a waiter sets its bit, then looks at what it waits for -> somebody changes that, then looks at the bits
  *
- * R1, F1, Q3, W1 and Z1 are store-then-load on both sides (Dekker): each site uses a
+ * P2, R1, F1, Q3, W1 and Z1 are store-then-load on both sides (Dekker): each site uses a
  * sequentially consistent operation, so at least one of the two sees the other.
  */
 #ifndef NR_LAYOUT_H
@@ -116,13 +117,13 @@ struct NrGroup
 
 	/* extents */
 	NR_ALIGNED	NrAtomic64 headroom;	/* signed: free extents at the tail, less what unapplied batches may use */
-	NrAtomic32	mapped;			/* extents granted to each copy, root included */
+	NrAtomic32	mapped;			/* extents granted to each copy, root included; P2 */
 	NrAtomic32	space_waiting;	/* sessions that wait for log space; Z1 */
 	NrAtomic64	log_space_waits;
 	NrAtomic64	granted;
 	NrAtomic64	released;
 	NrAtomic64	shared_headroom;	/* the same for what two copies share */
-	NrAtomic32	shared_mapped;
+	NrAtomic32	shared_mapped;	/* P2 */
 
 	/* what nr_append has collected; the single writer's, others look for statistics */
 	NR_ALIGNED	NrAtomic64 pending;	/* operations */

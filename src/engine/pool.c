@@ -68,7 +68,7 @@ nr_pool_free(NrEngine *e, uint32_t extent)
 uint32_t
 nr_pool_refs(NrEngine *e, uint32_t extent)
 {
-	return nr_load32_acq(&nr_pool_entry(e, extent)->refs);	/* edge P1 */
+	return nr_load32_rlx(&nr_pool_entry(e, extent)->refs);
 }
 
 void

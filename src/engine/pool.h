@@ -22,7 +22,7 @@ extern void nr_pool_init(NrEngine *e);
  */
 extern uint32_t nr_pool_alloc(NrEngine *e, uint32_t g, uint32_t refs);
 
-/* How many there are. */
+/* How many there are: a hint, what others did with the extent is seen by who lets go of the last one. */
 extern uint32_t nr_pool_refs(NrEngine *e, uint32_t extent);
 
 /* Let go of one, of several. */

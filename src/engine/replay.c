@@ -242,7 +242,7 @@ settle(struct NrGroup *group, NrAtomic64 *headroom, NrAtomic32 *mapped, const Nr
 		nr_add64_rlx(headroom, (uint64_t) back);
 	if (stock.released > 0)
 	{
-		nr_sub32_seq(mapped, stock.released);	/* edge P1: room for grants in later batches */
+		nr_sub32_seq(mapped, stock.released);	/* edge P2: a count, too high until then */
 		nr_add64_rlx(&group->released, stock.released);
 	}
 }

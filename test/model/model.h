@@ -16,7 +16,8 @@
  * Not covered: loads that are executed before the stores they depend on (load buffering), stores that
  * overtake stores in the order of one word's modifications, consume, fences (the engine has none).  The one order of
  * all sequentially consistent operations is that in which they are taken here: such a load never misses a store
- * of that kind which a relaxed access says was earlier (O1 has both, and each alone suffices here).
+ * of that kind which a relaxed access says was earlier (O1 has both, so mutants.pl
+ * tries it without the one order).
  *
  * STEPS.  Threads are switched before atomic operations, sleeps and wakes only: with races excluded nothing else
  * can be observed.  Orders of operations that do not conflict are not tried twice (dynamic partial

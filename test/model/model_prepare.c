@@ -213,21 +213,46 @@ nothing(void)
 
 /* ---- records: the open extent is nearly used up, and session 2 still needs some of it ---- */
 
+/* A record that takes one chunk; others take two. */
 static void
-extent_nearly_full(void)
+small_record(void)
+{
+	_Alignas(8) char op[TOY_SET_BYTES];
+	NrPrepared	small;
+
+	model_assert(nr_prepare(&stage->h[0], op, toy_set(op, 0, 1), 1, 0, false, &small) == NR_OK);
+	nr_prepared_drop(&stage->h[0], &small);
+}
+
+/* So many chunks of the open extent are left. */
+static void
+chunks_left(uint32_t left)
 {
 	struct NrGroup *group;
-	uint32_t	chunk;
 
 	lazy(1, 4);
 	board_prepare(2, 3, 0);
 	group = nr_group(&stage->e, 0);
-	do
+	if (left % 2 == 1)
+		small_record();
+	for (uint32_t chunk = 2 + left % 2; chunk + left < NR_RECORD_CHUNKS; chunk += 2)
 	{
 		board_prepare(0, 1, 0);
 		board_drop(0);
-		chunk = (uint32_t) nr_load64_rlx(&group->records) & 0xff;
-	} while (chunk + 1 < NR_RECORD_CHUNKS);
+	}
+	model_assert(((uint32_t) nr_load64_rlx(&group->records) & 0xff) == NR_RECORD_CHUNKS - left);
+}
+
+static void
+extent_nearly_full(void)
+{
+	chunks_left(1);
+}
+
+static void
+one_record_fits(void)
+{
+	chunks_left(2);
 }
 
 static void
@@ -252,6 +277,34 @@ extent_again(int i)
 	}
 	else
 		prepare_and_drop(1);
+}
+
+/*
+ * Somebody has seen room in the open extent; before he takes it, that is used up and another one opened, in which
+ * there is room, too.  That one had another life.
+ */
+static void
+extent_next(int i)
+{
+	uint32_t	extent;
+
+	if (i == 0)
+	{
+		extent = nr_pool_alloc(&stage->e, 0, 1);
+		memset(nr_physical(&stage->e, 0, extent), 1, (size_t) 1 << stage->e.geo.extent_shift);
+		nr_pool_free(&stage->e, extent);
+		prepare_and_drop(0);
+		board_prepare(0, 1, 0);
+	}
+	else
+		prepare_and_drop(1);
+}
+
+static void
+both_dropped_at_last(void)
+{
+	board_drop(0);
+	dropped_at_last();
 }
 
 static void
@@ -344,6 +397,8 @@ static const ModelScenario scenarios[] = {
 	{5, 2}, false},
 	{"extent_nearly_full", "two open one extent", 2, extent_nearly_full, prepare_and_drop, dropped_at_last, {2, 1}, {4, 1}, false},
 	{"extent_again", "an extent that is opened is nobody else's any more", 2, lazy_one, extent_again, nothing, {2, 1}, {4, 1}, false},
+	{"extent_next", "nor is the one that is opened instead of the one that was looked at", 2, one_record_fits, extent_next,
+	both_dropped_at_last, {2, 1}, {4, 1}, false},
 	{"one_slot_left", "who finds no slot waits for one, and no promise is lost", 2, one_slot_left, prepare_and_append, either_dropped,
 	{2, 1}, {3, 1}, false},
 	{"one_slot_left_cancel", "who waits for a slot may give up", 2, one_slot_left_cancel, prepare_and_append, either_dropped, {2, 1},

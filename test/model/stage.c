@@ -17,6 +17,8 @@ stage_wait(NrSession *session, NrWaitReason why, long timeout_us, bool cancellab
 {
 	int			i = model_thread();
 
+	if (i < 0)
+		model_fail("the director waits, and nobody else is there");
 	if (why == NR_WAIT_RESPONSE && stage->tail_at_sleep[i] == UINT64_MAX)
 		stage->tail_at_sleep[i] = model_newest(&nr_group(&stage->e, 0)->tail, 8);
 	if (cancellable && stage->cancels[i] > 0)

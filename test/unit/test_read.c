@@ -6,6 +6,7 @@
 #include "engine/combine.h"
 #include "seats.h"
 #include "tap.h"
+#include "toy_board.h"
 
 static void
 test_replicas(uint32_t replicas)
@@ -284,6 +285,53 @@ test_check_gives_up(void)
 	seats_close(&b);
 }
 
+/* ---- a lazy group: its log grows while the check has all combiner locks ---- */
+
+static NrPrepared late;
+
+static void
+prepare_late(uint64_t value)
+{
+	_Alignas(8) char op[TOY_SET_BYTES];
+
+	if (nr_prepare(&b.h[1], op, toy_set(op, 0, value), 1, 0, false, &late) != NR_OK)
+		th_die("could not prepare");
+}
+
+/* Session 1 commits when replica 0 has been brought to the tail, and replica 1 is next. */
+static void
+append_late(const char *point)
+{
+	if (strcmp(point, "batch_applied") != 0)
+		return;
+	nr_test_point_hook = NULL;
+	nr_prepared_append(&b.h[1], &late);
+}
+
+static void
+test_check_one_tail(void)
+{
+	NrGroupConfig config = toy_config(4, 4096, 512);
+	uint32_t	replica = 99;
+	const char *why = "";
+
+	config.lazy = true;
+	seats_open(&b, th_geometry(2), 2, &config, &toy_board_dispatch);
+	rep = nr_replica(b.e, 0, 1);
+	prepare_late(1);
+	nr_prepared_append(&b.h[1], &late);
+	tap_ok(nr_load64_rlx(&nr_replica(b.e, 0, 0)->applied[0]) == 0, "replica 0 lags");
+	prepare_late(2);
+	nr_test_point_hook = append_late;
+	tap_ok(nr_group_check(&b.h[0], false, &replica, &why) == NR_OK && nr_test_point_hook == NULL,
+		   "what is appended while replicas are brought forward is not a difference (%s)", why);
+	nr_test_point_hook = NULL;
+	tap_ok(nr_load64_rlx(&rep->applied[0]) == 1 && toy_group_info(b.e, 0).tail == 2, "all went to the tail of before");
+	tap_ok(toy_board_read(&b.h[0]).value[0] == 2 && toy_board_read(&b.h[1]).value[0] == 2 && toy_check(&b.h[0]),
+		   "afterwards it is applied, in both");
+	tap_ok(seats_close(&b), "all extents are back");
+}
+
 int
 main(void)
 {
@@ -298,5 +346,6 @@ main(void)
 	test_catch_up();
 	test_writer_inside();
 	test_check_gives_up();
+	test_check_one_tail();
 	return tap_done();
 }
