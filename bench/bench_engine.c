@@ -19,14 +19,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "ds/hash.h"
-#include "thread_host.h"
+#include "bench_map.h"
 
 #define THREADS_MAX		2
 #define ROUNDS_MAX		64
 #define PAIRS			8		/* of maps */
 #define VALUES_MAX		(ROUNDS_MAX * PAIRS)
-#define BATCH_MAX		256
 #define BUCKETS			(64 * 16)	/* of a histogram: 16 for each power of two of ns */
 
 typedef struct Run
@@ -143,33 +141,6 @@ round_trip_ns(void)
 	return best;
 }
 
-/* ---- the map ---- */
-
-/* n puts as one request. */
-static void
-put(NrHandle *h, uint64_t seed, uint64_t *key, uint64_t value, uint32_t n)
-{
-	_Alignas(8) char ops[BATCH_MAX * 72];
-	NrResult	result = {.status = NR_OK};
-	size_t		bytes = 0;
-
-	for (uint32_t i = 0; i < n; i++)
-		bytes += ds_hash_op_put(ops + bytes, ds_hash_key(seed, &key[i], 8), &key[i], 8, &value, 8, 0);
-	if (nr_execute_mut(h, ops, bytes, n, false, &result) != NR_OK || result.status != NR_OK)
-		th_die("put");
-}
-
-static bool
-get(NrHandle *h, uint64_t seed, uint64_t key, uint64_t *value)
-{
-	DsHashGet	op = {
-		.code = DS_HASH_GET, .key = &key, .key_bytes = 8, .hash = ds_hash_key(seed, &key, 8),
-		.out = value, .capacity = 8
-	};
-
-	return nr_execute(h, &op, NULL, false) == NR_OK && op.found;
-}
-
 static void
 call(Worker *w, NrHandle *h, uint64_t *random)
 {
@@ -220,38 +191,6 @@ work(void *arg)
 	return NULL;
 }
 
-static Th *
-make_map(uint32_t replicas, uint32_t copies, uint32_t keys, uint64_t seed)
-{
-	NrGeometry	geo = {
-		.replicas = replicas, .sessions = 64, .groups = 1, .extent_shift = 16,
-		.session_buffer_bytes = 4096
-	};
-	DsHashArg	arg = {.seed = seed, .line_bytes = 64};
-	NrGroupConfig config = {
-		.log_bytes = 1 << 20, .batch_bytes_max = 1 << 16, .copies = copies, .arg_bytes = sizeof(arg)
-	};
-	NrSession	session;
-	NrHandle	handle;
-	Th		   *th;
-
-	/* three times what keys and values take, and some */
-	config.extents_max = keys / (65536 / (3 * 32)) + 64;
-	geo.extents = copies * config.extents_max + 64;
-	memcpy(config.arg, &arg, sizeof(arg));
-	th = th_new(&geo, 1, 2000);
-	th_create(th, 0, &config, &ds_hash_dispatch);
-	th_register(th, 0, 0, &session);
-	th_attach(&session, 0, &ds_hash_dispatch, &handle);
-	for (uint64_t k = 0; k < keys; k++)
-		put(&handle, seed, &k, k, 1);
-	for (uint32_t r = 0; r < replicas; r++)
-		nr_group_sync_replica(&handle, r, false);
-	nr_group_detach(&handle);
-	nr_session_unregister(&session);
-	return th;
-}
-
 /* ---- figures ---- */
 
 /* One variant and what was measured of it, round by round. */
@@ -268,33 +207,6 @@ typedef struct Variant
 	double		p999[ROUNDS_MAX];
 	bool		reader_only;
 } Variant;
-
-static int
-by_value(const void *a, const void *b)
-{
-	double		x = *(const double *) a,
-				y = *(const double *) b;
-
-	return (x > y) - (x < y);
-}
-
-static double
-quantile(const double *values, uint32_t n, double p)
-{
-	static double sorted[VALUES_MAX];
-	double		at = p * (n - 1);
-	uint32_t	i = (uint32_t) at;
-
-	memcpy(sorted, values, n * sizeof(double));
-	qsort(sorted, n, sizeof(double), by_value);
-	return i + 1 < n ? sorted[i] + (at - i) * (sorted[i + 1] - sorted[i]) : sorted[i];
-}
-
-static double
-median(const double *values, uint32_t n)
-{
-	return quantile(values, n, 0.5);
-}
 
 static void
 measure(Variant *v, uint32_t round, uint64_t seed, uint32_t keys, double seconds)
@@ -348,7 +260,7 @@ mixes(double seconds, uint32_t keys, uint32_t rounds, uint64_t seed)
 	memset(v, 0, sizeof(v));
 	for (uint32_t s = 0; s < 4; s++)
 	{
-		Th		   *th = make_map(shape[s][0], shape[s][1], keys, seed);
+		Th		   *th = make_map(shape[s][0], shape[s][1], 64, keys, seed);
 
 		for (uint32_t threads = 1; threads <= THREADS_MAX; threads++)
 			for (uint32_t i = 0; i < 4; i++)
@@ -384,7 +296,7 @@ beside_writer(double seconds, uint32_t keys, uint32_t rounds, uint64_t seed)
 	memset(v, 0, sizeof(v));
 	for (uint32_t copies = 1; copies <= 2; copies++)
 	{
-		Th		   *th = make_map(1, copies, keys, seed);
+		Th		   *th = make_map(1, copies, 64, keys, seed);
 
 		for (uint32_t i = 0; i < 4; i++)
 			v[n++] = (Variant)
@@ -537,7 +449,7 @@ replicas_read(uint32_t rounds, uint64_t seed)
 	Th		   *map[PAIRS][2];
 
 	for (uint32_t m = 0; m < 2 * PAIRS; m++)
-		map[m / 2][m % 2] = make_map(1 + m % 2, 1, PAIR_KEYS, seed);
+		map[m / 2][m % 2] = make_map(1 + m % 2, 1, 64, PAIR_KEYS, seed);
 	printf("\nreads, %u keys, nobody writes, ns of processor time a read; medians and quartiles of %u times\n"
 		   "%8s %13s %12s %13s %6s\n", PAIR_KEYS, rounds * PAIRS,
 		   "threads", "replicas used", "one replica", "two replicas", "x");

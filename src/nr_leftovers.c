@@ -143,7 +143,7 @@ look_at_session(uint32 i)
 	{
 		if (nr_req_phase(nr_load64_rlx(&nr_request_slot(&nr_engine, r, i)->state)) != NR_REQ_FREE)
 			tell("replica %u: request of session %u", r, i);
-		if (nr_inside_group(nr_load64_rlx(&nr_reader_line(&nr_engine, r, i)->inside)) != 0)
+		if (!nr_is_outside(nr_load64_rlx(&nr_reader_line(&nr_engine, r, i)->inside)))
 			tell("replica %u: session %u is inside", r, i);
 	}
 }

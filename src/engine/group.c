@@ -158,11 +158,12 @@ format_replica(NrEngine *e, uint32_t g, uint32_t r)
 	nr_store32_rlx(&rep->starved, 0);
 	nr_store32_rlx(&rep->combiner, 0);
 	nr_store32_rlx(&rep->blocking_reader, 0);
-	rep->scan_from = rep->starved_ignored = 0;
+	rep->scan_from = rep->starved_ignored = rep->calls = 0;
 	zero_bitmap(e, nr_pending(e, rep));
 	zero_bitmap(e, nr_readers(e, rep));
 	zero_bitmap(e, nr_waiters(e, rep));
 	zero_bitmap(e, nr_flip_readers(e, rep));
+	zero_bitmap(e, nr_excused(e, rep));
 	nr_store32_rlx(&rep->current, 0);
 }
 
@@ -379,6 +380,7 @@ nr_group_attach(NrSession *s, uint32_t g, const NrDispatch *dispatch, NrHandle *
 	 * Now writers look at our line.  One that looked at the bits before cannot
 	 * have missed us: we have not looked at its flag yet (fault W3).
 	 */
+	nr_reader_announce(h);
 	nr_bit_set(nr_readers(s->engine, h->replica), s->idx);	/* edge R1 */
 	return NR_OK;
 }

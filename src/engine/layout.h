@@ -19,6 +19,7 @@
  *	 K1  the combiner lock is let go -> it is taken
  *	 R1  a reader marks its line, then looks at the writer flag -> a writer sets the flag, then looks at the lines
  *	 R2  a reader leaves -> a writer begins to change the copy
+ *	 R4  a reader finds that it was excused, then takes its bit away -> a writer sets the bit, then looks at the line
  *	 R3  a writer has changed the copy -> a reader begins to read it
  *	 C1  the completed tail advances -> a read that starts afterwards
  *	 A1  a replica's position advances -> a reader trusts it
@@ -146,7 +147,7 @@ nr_group_shares(const struct NrGroup *group)
 /* What a reader writes: its own line, nobody else's. */
 typedef struct NrReaderLine
 {
-	NR_ALIGNED	NrAtomic64 inside;	/* number of the entry << 32 | group + 1 while inside; R1, R2, F1, F3 */
+	NR_ALIGNED	NrAtomic64 inside;	/* number of the entry << 32 | group + 1 while inside; R1, R2, R4, F1, F3 */
 } NrReaderLine;
 
 _Static_assert(sizeof(NrReaderLine) == NR_CACHE_LINE, "one line a reader");
@@ -204,6 +205,7 @@ struct NrReplica
 	NrAtomic64	ring_tail;
 	uint32_t	scan_from;		/* session at which the next collection starts */
 	uint32_t	starved_ignored;	/* so many starved readers are not waited for */
+	uint32_t	calls;			/* how often readers were looked for */
 
 	/* statistics; the first line under the combiner lock, the second by anybody */
 	NR_ALIGNED	NrAtomic64 batches;
@@ -235,9 +237,9 @@ struct NrReplica
 	NrAtomic64	far_visits;
 
 	/*
-	 * Four bitmaps over sessions follow, each from a new line: pending, readers,
-	 * waiters, and who was inside at the last flip; then, of the latter, what
-	 * their lines held at that time.
+	 * Five bitmaps over sessions follow, each from a new line: pending, readers,
+	 * waiters, who was inside at the last flip, and readers that are excused; then, of those who
+	 * were inside, what their lines held at that time.
 	 */
 	NR_ALIGNED	NrAtomic64 bitmaps[];
 };
@@ -417,7 +419,7 @@ nr_replicas_at(const NrGeometry *geo)
 static inline size_t
 nr_replica_bytes(const NrGeometry *geo)
 {
-	return sizeof(struct NrReplica) + 4 * nr_bitmap_bytes(geo) +
+	return sizeof(struct NrReplica) + 5 * nr_bitmap_bytes(geo) +
 		NR_LINE_UP(sizeof(NrAtomic64) * (size_t) geo->sessions);
 }
 
@@ -454,9 +456,15 @@ nr_flip_readers(const NrEngine *e, struct NrReplica *rep)
 }
 
 static inline NrAtomic64 *
-nr_flip_words(const NrEngine *e, struct NrReplica *rep)
+nr_excused(const NrEngine *e, struct NrReplica *rep)
 {
 	return rep->bitmaps + 4 * (nr_bitmap_bytes(&e->geo) / sizeof(NrAtomic64));
+}
+
+static inline NrAtomic64 *
+nr_flip_words(const NrEngine *e, struct NrReplica *rep)
+{
+	return rep->bitmaps + 5 * (nr_bitmap_bytes(&e->geo) / sizeof(NrAtomic64));
 }
 
 /* How far readers of this replica see; how far the older of its copies is. */
@@ -479,6 +487,8 @@ nr_position_oldest(const NrEngine *e, uint32_t g, uint32_t r)
 /* A reader line's word. */
 #define nr_inside_word(entry, g)	((uint64_t) (entry) << 32 | ((g) + 1))
 #define nr_inside_group(word)		((uint32_t) (word))	/* + 1; 0 = outside */
+#define NR_EXCUSED					UINT64_C(0xffffffff)	/* outside, and excused by a writer of some group; R4 */
+#define nr_is_outside(word)			((word) == 0 || (word) == NR_EXCUSED)
 
 static inline size_t
 nr_extents_at(const NrGeometry *geo)

@@ -40,20 +40,19 @@ nr_lr_flip(NrSession *s, uint32_t g, uint32_t r)
 {
 	NrEngine   *e = s->engine;
 	struct NrReplica *rep = nr_replica(e, g, r);
-	NrAtomic64 *readers = nr_readers(e, rep);
+	bool		roll = nr_roll_call(rep);
 
 	nr_xchg32_seq(&rep->current, 1 - nr_load32_rlx(&rep->current)); /* edge F1, edge F2, edge Z1 */
 	NR_POINT("flipped");
 	for (uint32_t w = 0; w < e->bitmap_words; w++)
 	{
-		/* who sets its bit after this has not looked at "current" yet */
-		uint64_t	bits = nr_load64_seq(&readers[w]);	/* edge F1 */
+		uint64_t	bits = nr_readers_present(e, rep, w);	/* edge F1 */
 		uint64_t	inside = 0;
 
 		for (; bits != 0; bits &= bits - 1)
 		{
 			uint32_t	reader = w * 64 + (uint32_t) __builtin_ctzll(bits);
-			uint64_t	word = nr_load64_seq(&nr_reader_line(e, r, reader)->inside);	/* edge F1, edge F3 */
+			uint64_t	word = nr_reader_look(e, g, r, reader, roll);	/* edge F1, edge F3 */
 
 			if (nr_inside_group(word) != g + 1)
 				continue;

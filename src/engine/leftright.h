@@ -23,10 +23,10 @@
 
 /* Enter; returns the copy to read. */
 static inline uint32_t
-nr_lr_enter(NrReaderLine *line, struct NrReplica *rep, uint64_t word)
+nr_lr_enter(NrHandle *h, uint64_t word)
 {
-	nr_xchg64_seq(&line->inside, word); /* edge F1 */
-	return nr_load32_seq(&rep->current);	/* edge F1, edge F2 */
+	nr_reader_arrive(h, word);	/* edge F1 */
+	return nr_load32_seq(&h->replica->current);	/* edge F1, edge F2 */
 }
 
 /* Wait until nobody is in the copy that is not current.  False: patience ended. */

@@ -92,14 +92,14 @@ enter_try(NrHandle *h, uint64_t need)
 
 	if (h->ncopies == 2)
 	{
-		c = nr_lr_enter(h->reader, rep, word);
+		c = nr_lr_enter(h, word);
 		if (__builtin_expect(c > 1, 0))
 		{
 			nr_rw_reader_leave(h->reader);
 			return false;
 		}
 	}
-	else if (__builtin_expect(!nr_rw_reader_try(h->reader, rep, word), 0))
+	else if (__builtin_expect(!nr_rw_reader_try(h, word), 0))
 		return false;
 	if (__builtin_expect(nr_load64_acq(&rep->applied[c]) < need, 0))	/* edge A1 */
 	{

@@ -42,6 +42,31 @@ nr_wait_for_reader(NrSession *s, uint32_t g, uint32_t r, uint32_t reader, uint64
 	return true;
 }
 
+void
+nr_reader_announce(NrHandle *h)
+{
+	nr_and64_seq(&nr_excused(h->session->engine, h->replica)[NR_WORD(h->session->idx)],	/* edge R1, edge R4, edge F1 */
+				 ~NR_BIT(h->session->idx));
+	h->announced = h->session->excused;
+}
+
+uint64_t
+nr_reader_look(NrEngine *e, uint32_t g, uint32_t r, uint32_t reader, bool roll)
+{
+	NrReaderLine *line = nr_reader_line(e, r, reader);
+	NrAtomic64 *excused = nr_excused(e, nr_replica(e, g, r)) + NR_WORD(reader);
+	uint64_t	word = 0;
+
+	if (!roll)
+		return nr_load64_seq(&line->inside);	/* edge R1, edge R2, edge F1, edge F3 */
+	nr_or64_seq(excused, NR_BIT(reader));	/* edge R4 */
+	/* edge R1, edge R2, edge R4, edge F1, edge F3 */
+	if (nr_cas64_seq(&line->inside, &word, NR_EXCUSED) || word == NR_EXCUSED)
+		return 0;
+	nr_and64_seq(excused, ~NR_BIT(reader)); /* edge R4: it has come back, or never left */
+	return word;
+}
+
 /*
  * Let readers in that have lost too often.  Bounded, since one of them may
  * itself be stopped: then it is not waited for again.
@@ -78,7 +103,7 @@ nr_rw_writer_enter(NrSession *s, uint32_t g, uint32_t r, NrPatience patience)
 {
 	NrEngine   *e = s->engine;
 	struct NrReplica *rep = nr_replica(e, g, r);
-	NrAtomic64 *readers = nr_readers(e, rep);
+	bool		roll = nr_roll_call(rep);
 
 	if (nr_load32_rlx(&rep->starved) != 0)
 		let_starved_in(s, g, rep, patience);
@@ -88,16 +113,12 @@ nr_rw_writer_enter(NrSession *s, uint32_t g, uint32_t r, NrPatience patience)
 	NR_POINT("writer_flag");
 	for (uint32_t w = 0; w < e->bitmap_words; w++)
 	{
-		/*
-		 * A session that sets its bit after this load has not looked at the flag
-		 * yet, and will find it set.
-		 */
-		uint64_t	bits = nr_load64_seq(&readers[w]);	/* edge R1 */
+		uint64_t	bits = nr_readers_present(e, rep, w);	/* edge R1 */
 
 		while (bits != 0)
 		{
 			uint32_t	reader = w * 64 + (uint32_t) __builtin_ctzll(bits);
-			uint64_t	word = nr_load64_seq(&nr_reader_line(e, r, reader)->inside);	/* edge R1, edge R2 */
+			uint64_t	word = nr_reader_look(e, g, r, reader, roll);	/* edge R1, edge R2 */
 
 			bits &= bits - 1;
 

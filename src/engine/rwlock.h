@@ -5,8 +5,16 @@
  * Calciu et al. 2017, section 5.2 (after Vyukov): a reader writes a cache line
  * of its own, a writer sets one flag and then waits for each reader that is
  * inside.  A reader's line holds the group it is in, so one line serves all
- * groups, and a bitmap tells which sessions ever read this group on this
+ * groups, and a bitmap tells which sessions read this group on this
  * replica, so a writer looks at no others.
+ *
+ * ROLL CALL.  Sessions come, read once and stay for hours.  So each NR_ROLL_CALL-th time a
+ * writer excuses whoever is outside: it sets a bit, with which it is not looked at any more, and leaves a
+ * mark in the line.  Who enters puts its own word there by an exchange, which it does anyway, finds
+ * the mark, and takes the bit away before it looks at the writer's flag.  The line serves all groups and
+ * the mark does not say whose writer has left it, so from then on each handle does so when it is
+ * used next.  The writer sets the bit first and then looks at the line: one that has come
+ * in before that look is excused no more, and one that comes later finds the mark (edge R4).
  *
  * Readers: nr_rw_reader_try / nr_rw_reader_leave, inline, no shared line written.
  * Writer: one at a time (the combiner).  The wait for readers sleeps; a reader
@@ -22,6 +30,7 @@
 #define NR_RW_STARVED_TRIES		4
 #define NR_RW_STARVED_WAITS		10
 #define NR_RW_POLL_US			1000
+#define NR_ROLL_CALL			64
 
 /* How long a writer waits for readers that are inside. */
 typedef enum NrPatience
@@ -38,14 +47,28 @@ typedef enum NrPatience
 extern bool nr_wait_for_reader(NrSession *s, uint32_t g, uint32_t r, uint32_t reader,
 							   uint64_t word, NrPatience patience);
 
-/* True: inside, and sees all that the last writer did.  The session's bit in readers is set. */
-static inline bool
-nr_rw_reader_try(NrReaderLine *line, struct NrReplica *rep, uint64_t word)
+/* The handle's session is excused no more. */
+extern void nr_reader_announce(NrHandle *h);
+
+/* "word" into the session's line; then writers look for it there. */
+static inline void
+nr_reader_arrive(NrHandle *h, uint64_t word)
 {
-	nr_xchg64_seq(&line->inside, word); /* edge R1 */
-	if (__builtin_expect(nr_load32_seq(&rep->writer) == 0, 1))	/* edge R1, edge R3 */
+	NrSession  *s = h->session;
+
+	s->excused += nr_xchg64_seq(&h->reader->inside, word) == NR_EXCUSED;	/* edge R1, edge R4, edge F1 */
+	if (__builtin_expect(h->announced != s->excused, 0))
+		nr_reader_announce(h);
+}
+
+/* True: inside, and sees all that the last writer did. */
+static inline bool
+nr_rw_reader_try(NrHandle *h, uint64_t word)
+{
+	nr_reader_arrive(h, word);
+	if (__builtin_expect(nr_load32_seq(&h->replica->writer) == 0, 1))	/* edge R1, edge R3 */
 		return true;
-	nr_store64_rel(&line->inside, 0);	/* edge R2, edge F3 */
+	nr_store64_rel(&h->reader->inside, 0);	/* edge R2, edge F3 */
 	return false;
 }
 
@@ -54,6 +77,26 @@ nr_rw_reader_leave(NrReaderLine *line)
 {
 	nr_store64_rel(&line->inside, 0);	/* edge R2, edge F3 */
 }
+
+/* Is it time to excuse who is outside?  Once for each look at all readers; the combiner lock is held. */
+static inline bool
+nr_roll_call(struct NrReplica *rep)
+{
+	return ++rep->calls % NR_ROLL_CALL == 0;
+}
+
+/* Readers of the w-th word of the bitmap that are to be looked at. */
+static inline uint64_t
+nr_readers_present(NrEngine *e, struct NrReplica *rep, uint32_t w)
+{
+	uint64_t	excused = nr_load64_seq(&nr_excused(e, rep)[w]);	/* edge R1, edge R4, edge F1 */
+
+	/* a session that sets its bit after this has not looked at the flag, or at "current", yet */
+	return nr_load64_seq(&nr_readers(e, rep)[w]) & ~excused;	/* edge R1, edge F1 */
+}
+
+/* What the line of a reader holds; "roll": if it is outside, it is excused. */
+extern uint64_t nr_reader_look(NrEngine *e, uint32_t g, uint32_t r, uint32_t reader, bool roll);
 
 /*
  * s works on replica r of group g; it need not be its own replica.

@@ -47,7 +47,7 @@ read_once(int i)
 {
 	NrReaderLine *line = nr_reader_line(&stage->e, 0, i);
 
-	if (!nr_rw_reader_try(line, replica(), nr_inside_word(++stage->s[i].entries, 0)))
+	if (!nr_rw_reader_try(&stage->h[i], nr_inside_word(++stage->s[i].entries, 0)))
 		return false;
 	look(i);
 	nr_rw_reader_leave(line);
@@ -189,6 +189,95 @@ two_readers(int i)
 		(void) read_once(i);
 }
 
+/* ---- roll call: who is outside is excused ---- */
+
+/* The next writer of this group calls the roll. */
+static void
+roll_call(uint32_t g)
+{
+	nr_replica(&stage->e, g, 0)->calls = NR_ROLL_CALL - 1;
+}
+
+static void
+excuse(void)
+{
+	set(2);
+	roll_call(0);
+}
+
+/* It has been excused before, and reads while the writer comes that excuses it once more. */
+static void
+excused(void)
+{
+	set(2);
+	roll_call(0);
+	(void) nr_rw_writer_enter(&stage->s[1], 0, 0, NR_PATIENT);
+	nr_rw_writer_leave(&stage->s[1], 0, 0);
+	model_assert((nr_readers_present(&stage->e, replica(), 0) & NR_BIT(0)) == 0);
+}
+
+static void
+excused_again(void)
+{
+	excused();
+	roll_call(0);
+}
+
+/* Of two groups, the reader is excused by a writer of each: it finds one mark. */
+static void
+two_groups(void)
+{
+	NrGroupConfig config = {.extents_max = 4,.log_bytes = 1,.log_slots = 2,.batch_bytes_max = 256};
+
+	stage_set(&(StageConfig) {.sessions = 3,.groups = 2,.extents = 8});
+	pair = model_alloc(2 * sizeof(Pair), NR_CACHE_LINE);
+	model_assert(nr_group_create(&stage->e, 1, &config, &toy_counter_dispatch) == NR_OK);
+	nr_group_detach(&stage->h[1]);
+	model_assert(nr_group_attach(&stage->s[0], 1, &toy_counter_dispatch, &stage->h[1]) == NR_OK);
+	roll_call(0);
+	roll_call(1);
+}
+
+static void
+read_group(uint32_t g)
+{
+	NrHandle   *h = &stage->h[g];	/* session 0's, both */
+
+	if (!nr_rw_reader_try(h, nr_inside_word(++stage->s[0].entries, g)))
+		return;
+	model_assert(pair[g].a == pair[g].b);
+	nr_rw_reader_leave(h->reader);
+}
+
+static void
+write_group(int i, uint32_t g)
+{
+	model_assert(nr_rw_writer_enter(&stage->s[i], g, 0, NR_PATIENT));
+	pair[g].a++;
+	pair[g].b++;
+	nr_rw_writer_leave(&stage->s[i], g, 0);
+}
+
+static void
+both_groups(int i)
+{
+	if (i == 0)
+	{
+		read_group(1);
+		read_group(0);
+		return;
+	}
+	write_group(i, (uint32_t) i - 1);
+	write_group(i, (uint32_t) i - 1);
+}
+
+static void
+both_checked(void)
+{
+	model_assert(pair[0].a == 2 && pair[0].b == 2 && pair[1].a == 2 && pair[1].b == 2);
+	stage_settled();
+}
+
 /* ---- letting in who starves ---- */
 
 static void
@@ -299,6 +388,10 @@ static const ModelScenario scenarios[] = {
 	{MODEL_UNBOUNDED, 2}, {MODEL_UNBOUNDED, 4}, false},
 	{"careless", "a writer that does not look at the lines meets a reader", 2, two, careless, outside, {3, 1}, {3, 1}, true},
 	{"two_readers", "one writer, two readers", 3, three, two_readers, outside, {2, 1}, {4, 2}, false},
+	{"excuse", "a reader that is being excused is not missed", 2, excuse, again, outside, {4, 2}, {MODEL_UNBOUNDED, 3}, false},
+	{"excused", "nor one that has been", 2, excused, again, outside, {4, 2}, {MODEL_UNBOUNDED, 3}, false},
+	{"excused_again", "nor one that is excused again while it comes back", 2, excused_again, again, outside, {4, 2}, {MODEL_UNBOUNDED, 3}, false},
+	{"two_groups", "nor by writers of two groups, who leave one mark", 3, two_groups, both_groups, both_checked, {2, 1}, {3, 2}, false},
 	{"starve", "a reader that starves is in before the next writer", 2, starving, starve, outside, {4, 2}, {MODEL_UNBOUNDED, 4}, false},
 	{"sleep", "a reader that sleeps is woken", 2, two, sleep_and_read, read_check, {4, 2}, {MODEL_UNBOUNDED, 3}, false},
 	{"two_sleep", "two readers that sleep are woken", 3, three, two_sleep, read_check, {2, 1}, {3, 2}, false},

@@ -94,7 +94,7 @@ stage_set(const StageConfig *config)
 	NrGeometry	geo = {
 		.replicas = or_else(config->replicas, 1),
 		.sessions = or_else(config->sessions_max, or_else(config->sessions, 1)),
-		.groups = 1,
+		.groups = config->groups == 0 ? 1 : config->groups,
 		.extents = or_else(config->extents, 12),
 		.extent_shift = NR_EXTENT_SHIFT_MIN,
 		.session_buffer_bytes = 256
@@ -195,7 +195,7 @@ nobody_left(uint32_t r)
 	model_assert(nr_load32_rlx(&rep->starved) == 0);
 	for (uint32_t i = 0; i < e->geo.sessions; i++)
 	{
-		model_assert(nr_load64_rlx(&nr_reader_line(e, r, i)->inside) == 0);
+		model_assert(nr_is_outside(nr_load64_rlx(&nr_reader_line(e, r, i)->inside)));
 		model_assert(nr_req_phase(nr_load64_rlx(&nr_request_slot(e, r, i)->state)) == NR_REQ_FREE);
 		model_assert((nr_load64_rlx(&nr_pending(e, rep)[NR_WORD(i)]) & NR_BIT(i)) == 0);
 	}

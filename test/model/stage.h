@@ -33,6 +33,7 @@ typedef struct StageConfig
 	uint32_t	copies;			/* 0 means 1 */
 	uint32_t	sessions;		/* registered and attached; session i is on replica i modulo their number */
 	uint32_t	sessions_max;	/* 0: as many */
+	uint32_t	groups;			/* 0 means 1; only the first is made */
 	uint32_t	log_slots;		/* 0 means 2 */
 	uint32_t	extents;		/* of the pool; 0 means 12 */
 	uint32_t	extents_max;	/* quota of each copy; 0 means 4 */

@@ -293,7 +293,7 @@ left_in_regions(NrEngine *e)
 
 	for (uint32_t r = 0; r < e->geo.replicas; r++)
 		for (uint32_t s = 0; s < e->geo.sessions; s++)
-			n += nr_load64_rlx(&nr_reader_line(e, r, s)->inside) != 0 ||
+			n += !nr_is_outside(nr_load64_rlx(&nr_reader_line(e, r, s)->inside)) ||
 				nr_req_phase(nr_load64_rlx(&nr_request_slot(e, r, s)->state)) != NR_REQ_FREE;
 	return n;
 }

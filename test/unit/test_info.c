@@ -71,7 +71,7 @@ test_replica_numbers(void)
 		   ri.helped == 1 && ri.bytes == 5 * TOY_PUSH_BYTES, "batches, requests, operations");
 	tap_ok(ri.ring_used_bytes >= ri.bytes && ri.ring_used_bytes < 4096, "the ring");
 	nr_combiner_try(&b.s[1], 0, 1);
-	nr_rw_reader_try(b.h[0].reader, b.h[0].replica, nr_inside_word(1, 0));
+	nr_rw_reader_try(&b.h[0], nr_inside_word(1, 0));
 	tap_ok(!nr_rw_writer_enter(&b.s[1], 0, 0, NR_IMPATIENT), "a reader stays inside");
 	tap_ok(toy_replica_info(b.e, 0, 0).blocking_reader == 0 && toy_replica_info(b.e, 0, 1).combiner == 1,
 		   "who is in the way, who combines");

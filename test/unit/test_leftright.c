@@ -30,8 +30,7 @@ open_seats(uint32_t replicas, uint32_t n, uint32_t extents_max, const NrDispatch
 static uint32_t
 enter(uint32_t i)
 {
-	return nr_lr_enter(b.h[i].reader, nr_replica(b.e, G, b.s[i].replica),
-					   nr_inside_word(++b.s[i].entries, G));
+	return nr_lr_enter(&b.h[i], nr_inside_word(++b.s[i].entries, G));
 }
 
 static void

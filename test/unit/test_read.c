@@ -270,7 +270,7 @@ test_check_gives_up(void)
 		   "when the combiner is done, the check is made");
 
 	toy_call_add(&b.h[0], 0, 1, NULL, NULL);
-	nr_rw_reader_try(b.h[3].reader, rep, nr_inside_word(1, 0));
+	nr_rw_reader_try(&b.h[3], nr_inside_word(1, 0));
 	script_begin(b.th, look_at_locks);
 	locks_held = 0;
 	tap_ok(nr_group_check(&b.h[0], true, &replica, &why) == NR_CANCELLED && locks_held == 0 &&
@@ -278,7 +278,7 @@ test_check_gives_up(void)
 	script_begin(b.th, let_go_eleventh);
 	tap_ok(nr_group_check(&b.h[0], true, &replica, &why) == NR_OK, "when it has left, the check is made");
 	tap_ok(nr_load64_rlx(&rep->applied[0]) == 3 && held_by(0) == 0, "all are at the tail, no lock is held");
-	nr_rw_reader_try(b.h[3].reader, rep, nr_inside_word(1, 0));
+	nr_rw_reader_try(&b.h[3], nr_inside_word(1, 0));
 	tap_ok(nr_group_check(&b.h[0], true, &replica, &why) == NR_OK,
 		   "a reader inside a replica at the tail is in nobody's way");
 	nr_rw_reader_leave(b.h[3].reader);

@@ -27,14 +27,46 @@ open_seats(uint32_t replicas, uint32_t sessions)
 static bool
 reader_try(uint32_t i)
 {
-	return nr_rw_reader_try(b.h[i].reader, nr_replica(b.e, G, b.s[i].replica),
-							nr_inside_word(++b.s[i].entries, G));
+	return nr_rw_reader_try(&b.h[i], nr_inside_word(++b.s[i].entries, G));
 }
 
 static uint32_t
 inside(uint32_t i)
 {
 	return nr_inside_group(nr_load64_rlx(&b.h[i].reader->inside));
+}
+
+static bool
+looked_for(uint32_t i)
+{
+	return (nr_readers_present(b.e, rep, NR_WORD(i)) & NR_BIT(i)) != 0;
+}
+
+/* Who does not come is not looked for, until it does. */
+static void
+test_roll_call(void)
+{
+	bool		all = true;
+
+	open_seats(1, 130);
+	script_begin(b.th, NULL);
+	nr_reader_arrive(&b.h[128], nr_inside_word(1, G + 1));	/* in another group */
+	for (int i = 1; i < NR_ROLL_CALL; i++)
+	{
+		(void) nr_rw_writer_enter(&b.s[2], G, 0, NR_IMPATIENT);
+		nr_rw_writer_leave(&b.s[2], G, 0);
+		all = all && looked_for(0) && looked_for(127);
+	}
+	tap_ok(all, "up to the roll call writers look at all who have attached");
+	(void) nr_rw_writer_enter(&b.s[2], G, 0, NR_IMPATIENT);
+	tap_ok(!looked_for(0) && !looked_for(127) && looked_for(128), "then at those who are inside, wherever");
+	tap_ok(inside(0) != G + 1 && !reader_try(0) && looked_for(0), "who comes back is looked for, and sees the writer's flag");
+	nr_rw_writer_leave(&b.s[2], G, 0);
+	tap_ok(reader_try(127) && looked_for(127) && !nr_rw_writer_enter(&b.s[2], G, 0, NR_IMPATIENT), "the next writer finds one that came back");
+	nr_rw_reader_leave(b.h[127].reader);
+	tap_ok(reader_try(127) && inside(127) == G + 1, "a second time it finds no mark");
+	nr_rw_reader_leave(b.h[127].reader);
+	seats_close(&b);
 }
 
 static void
@@ -263,6 +295,7 @@ main(void)
 {
 	th_watchdog(60);
 	test_exclusion();
+	test_roll_call();
 	test_not_in_the_way();
 	test_patience();
 	test_starved();

@@ -1,0 +1,107 @@
+/*
+ * bench_map.h
+ *		What the engine's benches share: a map of 64-bit keys and values in group 0, and quantiles.
+ */
+#ifndef BENCH_MAP_H
+#define BENCH_MAP_H
+
+#include <stdlib.h>
+
+#include "ds/hash.h"
+#include "thread_host.h"
+
+#define BATCH_MAX		256
+
+/* n puts as one request. */
+static inline void
+put(NrHandle *h, uint64_t seed, uint64_t *key, uint64_t value, uint32_t n)
+{
+	_Alignas(8) char ops[BATCH_MAX * 72];
+	NrResult	result = {.status = NR_OK};
+	size_t		bytes = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		bytes += ds_hash_op_put(ops + bytes, ds_hash_key(seed, &key[i], 8), &key[i], 8, &value, 8, 0);
+	if (nr_execute_mut(h, ops, bytes, n, false, &result) != NR_OK || result.status != NR_OK)
+		th_die("put");
+}
+
+static inline bool
+get(NrHandle *h, uint64_t seed, uint64_t key, uint64_t *value)
+{
+	DsHashGet	op = {
+		.code = DS_HASH_GET, .key = &key, .key_bytes = 8, .hash = ds_hash_key(seed, &key, 8),
+		.out = value, .capacity = 8
+	};
+
+	return nr_execute(h, &op, NULL, false) == NR_OK && op.found;
+}
+
+/* Keys 0 to keys - 1, each with itself as its value. */
+static inline Th *
+make_map(uint32_t replicas, uint32_t copies, uint32_t sessions, uint32_t keys, uint64_t seed)
+{
+	NrGeometry	geo = {
+		.replicas = replicas, .sessions = sessions, .groups = 1, .extent_shift = 16,
+		.session_buffer_bytes = 4096
+	};
+	DsHashArg	arg = {.seed = seed, .line_bytes = 64};
+	NrGroupConfig config = {
+		.log_bytes = 1 << 20, .batch_bytes_max = 1 << 16, .copies = copies, .arg_bytes = sizeof(arg)
+	};
+	NrSession	session;
+	NrHandle	handle;
+	Th		   *th;
+
+	/* three times what keys and values take, and some */
+	config.extents_max = keys / (65536 / (3 * 32)) + 64;
+	geo.extents = copies * config.extents_max + 64;
+	memcpy(config.arg, &arg, sizeof(arg));
+	th = th_new(&geo, 1, 2000);
+	th_create(th, 0, &config, &ds_hash_dispatch);
+	th_register(th, 0, 0, &session);
+	th_attach(&session, 0, &ds_hash_dispatch, &handle);
+	for (uint64_t k = 0; k < keys; k++)
+		put(&handle, seed, &k, k, 1);
+	for (uint32_t r = 0; r < replicas; r++)
+		nr_group_sync_replica(&handle, r, false);
+	nr_group_detach(&handle);
+	nr_session_unregister(&session);
+	return th;
+}
+
+/* ---- quantiles ---- */
+
+static int
+by_value(const void *a, const void *b)
+{
+	double		x = *(const double *) a,
+				y = *(const double *) b;
+
+	return (x > y) - (x < y);
+}
+
+static inline double
+quantile(const double *values, uint32_t n, double p)
+{
+	double	   *sorted = malloc(n * sizeof(double));
+	double		at = p * (n - 1);
+	uint32_t	i = (uint32_t) at;
+	double		value;
+
+	if (sorted == NULL)
+		th_die("no memory");
+	memcpy(sorted, values, n * sizeof(double));
+	qsort(sorted, n, sizeof(double), by_value);
+	value = i + 1 < n ? sorted[i] + (at - i) * (sorted[i + 1] - sorted[i]) : sorted[i];
+	free(sorted);
+	return value;
+}
+
+static inline double
+median(const double *values, uint32_t n)
+{
+	return quantile(values, n, 0.5);
+}
+
+#endif							/* BENCH_MAP_H */
