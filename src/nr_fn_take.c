@@ -20,10 +20,11 @@ check_row_type(const NrCacheDef *def, Oid type)
 {
 	if (type == def->rowtypid)
 		return;
+	/* the other type may have been dropped since the statement was parsed */
 	ereport(ERROR,
 			(errcode(ERRCODE_DATATYPE_MISMATCH),
 			 errmsg("nr_take() of cache \"%s\" answers rows of type %s, not %s", def->relname,
-					format_type_be(def->rowtypid), format_type_be(type)),
+					format_type_be(def->rowtypid), format_type_extended(type, -1, FORMAT_TYPE_ALLOW_INVALID)),
 			 errhint("Write SELECT * FROM nr_take(%s, NULL::%s).", nr_cache_literal(def),
 					 format_type_be(def->rowtypid))));
 }

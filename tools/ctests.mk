@@ -109,4 +109,4 @@ $(OUT)/%.o: $(ROOT)/%.c
 	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 .PRECIOUS: $(OUT)/%.o
--include $(patsubst %.o,%.d,$(call objs,$(programs) $(helpers) $(library) $(explored) $(explorer)))
+-include $(patsubst %.o,%.d,$(call objs,$(programs) $(also) $(helpers) $(library) $(explored) $(explorer)))

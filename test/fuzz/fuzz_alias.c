@@ -10,15 +10,13 @@
  * answers of the second pass are those of the first, what was dropped keeps its bytes
  * until it may be reclaimed, and copies at one position have the same checksum.
  */
-#include "ds/hash_line.h"
+#include "copy_watch.h"
 #include "hash_model.h"
 
 #include <stdlib.h>
 
 #define OPS_MAX		4
 #define LAG_MAX		32
-#define WATCHED_MAX 512
-#define REFS_MAX	1024
 
 /* What the engine puts into the log. */
 typedef struct Batch
@@ -36,81 +34,13 @@ typedef struct Batch
 	char	   *ops;
 } Batch;
 
-/* A block that the newer copy has dropped. */
-typedef struct Watched
-{
-	const DsHashLong *block;
-	size_t		bytes;
-	uint64_t	sum;
-	uint64_t	seq;
-} Watched;
-
 static CopyPair pair;
 static HashModel model[2];
 static uint64_t applied[2];
 static Batch batches[LAG_MAX];
-static Watched watched[WATCHED_MAX];
-static uint32_t n_watched;
+static CopyWatch watch;
 static uint64_t horizon;
 static bool starving;
-
-/* ---- what is dropped, and who might still look at it ---- */
-
-static uint32_t
-collect(const NrCopy *copy, NrRef *refs)
-{
-	DsHashRoot *root = ds_hash_root(copy);
-	uint32_t	n = 0;
-
-	for (uint32_t bucket = 0; bucket < root->n_buckets; bucket++)
-		for (DsHashLine *line = ds_hash_line(copy, root, bucket); line; line = ds_hash_line_next(copy, line))
-			for (uint8_t *entry = line->entry; entry < ds_line_end(line); entry += entry[0])
-				if (ds_entry_is_long(entry) && n < REFS_MAX)
-					refs[n++] = ds_entry_long_ref(entry);
-	return n;
-}
-
-static bool
-among(const NrRef *refs, uint32_t n, NrRef ref)
-{
-	for (uint32_t i = 0; i < n; i++)
-		if (refs[i] == ref)
-			return true;
-	return false;
-}
-
-static void
-watch(const NrCopy *copy, NrRef ref, uint64_t seq)
-{
-	Watched    *w = &watched[n_watched];
-
-	if (n_watched == WATCHED_MAX)
-		return;
-	n_watched++;
-	w->block = ds_value_at(copy, ref);
-	w->bytes = sizeof(*w->block) + w->block->key_bytes + w->block->value_bytes;
-	w->sum = ds_hash_key(1, w->block, w->bytes);
-	w->seq = seq;
-}
-
-/* A batch with this floor has been applied: what lies before it may be anything. */
-static void
-check_watched(uint64_t floor)
-{
-	uint32_t	kept = 0;
-
-	for (uint32_t i = 0; i < n_watched; i++)
-	{
-		const Watched w = watched[i];
-
-		if (w.seq < floor)
-			continue;
-		if (ds_hash_key(1, w.block, w.bytes) != w.sum)
-			fz_fail("what was dropped has changed before everybody had passed it");
-		watched[kept++] = w;
-	}
-	n_watched = kept;
-}
 
 /* ---- checks ---- */
 
@@ -213,15 +143,12 @@ apply_op(uint32_t c, Batch *b, uint32_t i, const NrOpHeader *op, NrPass pass, bo
 static void
 apply(uint32_t c, Batch *b, uint64_t seq, NrPass pass)
 {
-	static NrRef before[REFS_MAX];
-	static NrRef after[REFS_MAX];
 	CopyHarness *h = &pair.copy[c];
-	uint32_t	n = collect(&h->copy, before);
 	NrNeed		need = h->dispatch->need_ops(&h->config, b->ops, b->bytes, b->n, b->order_seq != 0);
 	const char *at = b->ops;
-	uint32_t	m;
 	bool		enough;
 
+	watch_begin(&watch, &h->copy);
 	h->copy.pass = pass;
 	h->copy.seq = seq;
 	harness_grant(h, b->grants);
@@ -242,11 +169,10 @@ apply(uint32_t c, Batch *b, uint64_t seq, NrPass pass)
 		apply_op(c, b, i, (const NrOpHeader *) at, pass, enough);
 		at += ((const NrOpHeader *) at)->bytes;
 	}
-	m = collect(&h->copy, after);
-	for (uint32_t i = 0; pass == NR_PASS_FIRST && i < n; i++)
-		if (!among(after, m, before[i]))
-			watch(&h->copy, before[i], seq);
-	check_watched(pass == NR_PASS_FIRST ? b->floor : 0);
+	if (pass == NR_PASS_FIRST)
+		watch_end(&watch, &h->copy, seq);
+	if (!watch_holds(&watch, pass == NR_PASS_FIRST ? b->floor : 0))
+		fz_fail("what was dropped has changed before everybody had passed it");
 }
 
 /* The copy that is level or ahead applies a new batch, the other one the next of those that it has missed. */
@@ -353,7 +279,7 @@ open_pair(void)
 	model_open(&model[0], config.extent_shift, arg.seed);
 	model_open(&model[1], config.extent_shift, arg.seed);
 	memset(batches, 0, sizeof(batches));
-	applied[0] = applied[1] = n_watched = 0;
+	applied[0] = applied[1] = watch.n = 0;
 	horizon = 1;
 	if (more >= 192)
 		load(more % 16);

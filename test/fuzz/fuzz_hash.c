@@ -254,22 +254,157 @@ write_batch(void)
 	}
 }
 
+#define UNKNOWN_NEED	(1u << 30)
+
+/* Apply what is in "ops"; grant one extent at a time, and only when it cannot do without, or none. */
+static void
+apply_tight(uint64_t order_seq, bool grant)
+{
+	NrOpHeader *op = (NrOpHeader *) ops;
+	HashAnswer	answer;
+
+	fz_step();
+	op->order_seq = order_seq;
+	while ((answer = apply_both(op, UNKNOWN_NEED)).status == NR_NO_SPACE && grant &&
+		   copy[0].copy.table->mapped_count < copy[0].config.extents_max)
+		grant_both(1);
+	if (answer.status != NR_NO_SPACE)
+		model_expect(answer, model_apply(&model, op), "the answer is not the reference's");
+}
+
+static void
+put_tight(uint64_t key, uint32_t bytes)
+{
+	model_draw_put(&model, ops, key, bytes);
+	apply_tight(0, true);
+}
+
+#define FILL_FIRST		(UINT64_C(1) << 30)
+#define FILL_MAX		1000
+#define MISFITS_MAX		160
+
+/* What becomes of lines that were collected for a split. */
+static void
+after_misfits(const uint64_t *key, uint32_t n, uint32_t filled)
+{
+	switch (fz_take(1) % 4)
+	{
+		case 0:					/* there is less and less to split */
+			for (uint32_t i = 0; i < n + filled; i++)
+			{
+				model_draw_delete(&model, ops, i < n ? key[i] : FILL_FIRST + i - n);
+				apply_tight(0, false);
+			}
+			break;
+		case 1:					/* memory ends */
+			for (uint32_t i = 0; i < 90; i++)
+			{
+				model_draw_put(&model, ops, (1u << 27) + i, i % 2 == 0 ? 100 : 40);
+				apply_tight(0, false);
+			}
+			break;
+		case 2:					/* an ordered truncate spares one entry, which goes later and leaves its note */
+			horizon += 8;
+			model_draw_put(&model, ops, key[0], 13);
+			apply_tight(horizon + 2, true);
+			ds_hash_op_truncate(ops);
+			apply_tight(horizon, false);
+			model_draw_delete(&model, ops, key[0]);
+			apply_tight(horizon + 3, false);
+			break;
+		default:
+			break;
+	}
+}
+
+/*
+ * A split that lacks lines: a table is filled until it cannot split for want of an extent, then the bucket that is
+ * to be split next gets entries of two lengths, which fill lines together and do not when they are told apart.  When
+ * extents come, several writes have to collect what the split needs.  (test_hash_need has it too.)
+ */
+static void
+write_misfits(void)
+{
+	const DsHashRoot *root = ds_hash_root(&copy[0].copy);
+	uint32_t	what = fz_take(1);
+	uint32_t	n = MISFITS_MAX - fz_take(1) % MISFITS_MAX / 2;
+	uint32_t	filled = 0;
+	uint32_t	buckets;
+	uint32_t	mask;
+	uint64_t	next[2] = {1u << 28, 1u << 28};
+	uint64_t	key[MISFITS_MAX];
+
+	/* elsewhere it takes too many entries */
+	if (root->line_shift > 6 || copy[0].config.extent_shift > 14)
+		return;
+	harness_reclaim(&copy[0]);
+	harness_reclaim(&copy[1]);
+	for (; filled < FILL_MAX && root->inline_bytes * 4 < root->n_buckets * (uint64_t) root->line_capacity * 3; filled++)
+		put_tight(FILL_FIRST + filled, 8);
+	buckets = root->n_buckets;
+	mask = UINT32_MAX >> __builtin_clz(buckets);
+	for (uint32_t i = 0; i < n; i++)
+	{
+		uint32_t	moves = i % 2;
+
+		while ((ds_hash_key(model.seed, &next[moves], 8) & mask) != (moves ? buckets : buckets & mask >> 1))
+			next[moves]++;
+		key[i] = next[moves]++;
+		put_tight(key[i], moves ? 13 : 15);
+	}
+	/* blocks of the heap are free */
+	for (uint32_t i = 0; i <= what % 4; i++)
+	{
+		harness_reclaim(&copy[0]);
+		harness_reclaim(&copy[1]);
+		put_tight((1u << 29) + fz_take(1), 100);
+	}
+	check_all();
+	grant_both(1 + what / 4 % 8);
+	for (uint32_t i = 0; i < what / 32; i++)
+	{
+		put_tight(key[n > 1], 13);
+		check_soon((NrOpHeader *) ops);
+	}
+	after_misfits(key, n, filled);
+}
+
 /* ---- reads besides those of the checks ---- */
+
+#define OVERRUN			64
+
+/* A buffer that holds the values of so many keys to the byte; or about that, or any other one. */
+static size_t
+capacity_for(const void *const *key, const uint32_t *key_bytes, uint32_t keys, uint32_t how)
+{
+	size_t		bytes = 0;
+
+	for (uint32_t i = 0; i < keys; i++)
+	{
+		const RefEntry *e = ref_get(&model.map, key[i], key_bytes[i]);
+
+		bytes += e ? e->value_bytes : 0;
+	}
+	if (how % 4 == 3)
+		return how * 4;
+	return how % 4 == 0 && bytes > 0 ? bytes - 1 : bytes + (how % 4 == 1);
+}
 
 /* Present and missing keys, and a buffer that may be too small for their values. */
 static void
 read_many(void)
 {
 	static char keys[OPS_MAX][DS_HASH_KEY_MAX];
-	static char out[1 << 17];
+	static char out[(1 << 17) + OVERRUN];
 	const void *key[OPS_MAX];
 	uint32_t	key_bytes[OPS_MAX];
 	uint64_t	hash[OPS_MAX];
 	size_t		at[OPS_MAX];
 	int64_t		length[OPS_MAX];
 	DsHashGetMany get = {.code = DS_HASH_GET_MANY,.n = fz_below(OPS_MAX + 1),.key = key,.key_bytes = key_bytes,
-	.hash = hash,.out = out,.capacity = fz_often(128) ? fz_below(100) : sizeof(out),.at = at,.length = length};
+	.hash = hash,.out = out,.capacity = sizeof(out) - OVERRUN,.at = at,.length = length};
 	size_t		bytes = 0;
+	uint32_t	short_of = fz_take(1);
 
 	for (uint32_t i = 0; i < get.n; i++)
 	{
@@ -277,6 +412,9 @@ read_many(void)
 		key[i] = keys[i];
 		hash[i] = ds_hash_key(model.seed, key[i], key_bytes[i]);
 	}
+	if (short_of < 200 && get.n > 0)
+		get.capacity = capacity_for(key, key_bytes, 1 + short_of % get.n, short_of / 8);
+	memset(out + get.capacity, 0x7e, OVERRUN);
 	copy[0].dispatch->dispatch(&copy[0].copy, &get, NULL);
 	for (uint32_t i = 0; i < get.n; i++)
 	{
@@ -291,6 +429,8 @@ read_many(void)
 	}
 	if (get.needed_bytes != bytes)
 		fz_fail("get_many: bytes needed");
+	if (!fz_all(out + get.capacity, OVERRUN, 0x7e))
+		fz_fail("get_many: more is written than fits");
 }
 
 /* Buffers that are too small are not touched, and what is no read is refused. */
@@ -342,6 +482,8 @@ step(void)
 		read_many();
 	else if (what < 235)
 		read_little();
+	else if (what < 238)
+		write_misfits();
 	else if (what < 245)
 	{
 		uint32_t	n = fz_below(4);

@@ -45,6 +45,8 @@ typedef struct BkStep
 	bool		keep;			/* record it */
 	bool		expected;		/* the answer must be call.op.arg: an own write, or its flag */
 	bool		aside;			/* whether the key was there is told of an earlier moment than the write's */
+	bool		life;			/* its cache comes and goes: there may be none by that name, or one already */
+	bool		missing;		/* there was none */
 	uint32_t	objects;		/* 0: just call.object */
 	uint32_t	object[BK_VISIT_MAX];
 	uint64_t	cell[BK_VISIT_MAX][LC_CELLS];

@@ -95,6 +95,15 @@ static const struct
 		"	END IF;\n"
 		"	RETURN public.nr_get(c, k, f);\n"
 		"END $$"},
+	/* what is put by the transaction that makes the cache is gone when it commits */
+	{"lost_create",
+		"CREATE FUNCTION faulty.nr_put(c regclass, k bigint, v text) RETURNS boolean LANGUAGE plpgsql AS $$\n"
+		"BEGIN\n"
+		"	IF random() < 0.3 AND EXISTS (SELECT FROM pg_class WHERE oid = c AND xmin::text = pg_current_xact_id()::xid::text) THEN\n"
+		"		RETURN true;\n"
+		"	END IF;\n"
+		"	RETURN public.nr_put(c, k, v);\n"
+		"END $$"},
 };
 
 const char *

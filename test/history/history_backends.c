@@ -10,6 +10,8 @@
  *	calls=n			operations in all; or seconds=n
  *	round=n			operations after which what was recorded is checked; default 30000
  *	seed=n			what a run has printed, to make the same choices again
+ *	lives=n			of 1000 things that a session does, so many concern caches that come and go; default 6
+ *	crowd=n			after so many operations all sessions begin anew and make caches together; default 10000, 0: never
  *	points=1		the server has test points: let sessions sleep and stop there
  *	fault=name		let the server do this wrong (faulty.c): the run succeeds when that is found
  *	faults			print their names, and do nothing else
@@ -17,6 +19,7 @@
  * Prints TAP.  What is done and what is promised stands in world.h.
  */
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -38,15 +41,23 @@ client_main(void *arg)
 	Client	   *c = arg;
 	World	   *w = c->w;
 
+	c->crowds = 0;
 	while (!atomic_load(&w->stop))
 	{
 		if (c->conn == NULL && !bk_connect(c))
 			continue;
-		if (wo_random(&c->random) % 5 == 0)
+		if (w->crowd != 0 && c->crowds < atomic_load(&w->calls) / w->crowd)
+		{
+			c->crowds++;
+			wo_live_together(c);
+		}
+		else if (th_random(&c->random) % 1000 < w->lives)
+			wo_live(c);
+		else if (th_random(&c->random) % 5 == 0)
 			wo_transact(c);
 		else
 			wo_work(c);
-		if (wo_random(&c->random) % 2000 == 0)
+		if (th_random(&c->random) % 2000 == 0)
 			bk_disconnect(c);
 		if (atomic_load(&w->calls) >= w->calls_max)
 			atomic_store(&w->stop, 1);
@@ -68,6 +79,8 @@ plain(World *w, PGconn *conn, const char *sql)
 	return right;
 }
 
+#define LOOKED_AT		(WO_CACHES * WO_FAMILIES * WO_GENERATIONS)
+
 /* Publish, and read every key of the round: what was lost shows by now. */
 static void
 last_look(World *w, Client *c)
@@ -87,26 +100,26 @@ last_look(World *w, Client *c)
 		s->call.object = WO_WIDE + i;
 		s->call.write = s->keep = true;
 	}
-	for (uint32_t o = 0; o <= WO_OBJECTS; o++)
+	for (uint32_t o = 0; o <= LOOKED_AT; o++)
 	{
 		WoCache    *cache = &w->cache[o / WO_GENERATIONS / WO_FAMILIES];
 		BkStep	   *s;
 
-		if (b->n == BK_STEPS_MAX || o == WO_OBJECTS)
+		if (b->n == BK_STEPS_MAX || o == LOOKED_AT)
 		{
 			if (!bk_run(c, b, false))
 				wo_wrong(w, "the session that looks at the end is gone");
 			bk_record(c, b);
 			bk_begin(b);
 		}
-		if (o == WO_OBJECTS || c->conn == NULL)
+		if (o == LOOKED_AT || c->conn == NULL)
 			break;
 		if (o % WO_GENERATIONS > atomic_load(&cache->family[wo_family_of(o)].generation))
 		{
 			o += WO_GENERATIONS - o % WO_GENERATIONS - 1;	/* the next family */
-			if (o + 1 < WO_OBJECTS)
+			if (o + 1 < LOOKED_AT)
 				continue;
-			o = WO_OBJECTS - 1;
+			o = LOOKED_AT - 1;
 			continue;
 		}
 		s = bk_add(b, cache, cache->number ? "many_n" : "many_t", NULL, BK_CELLS);
@@ -119,6 +132,16 @@ last_look(World *w, Client *c)
 	free(b);
 }
 
+/* Of the caches that come and go each is there or is not. */
+static void
+last_look_at_lives(World *w, Client *c)
+{
+	for (uint32_t i = WO_CACHES; i < WO_ALL; i++)
+		for (uint32_t g = 0; g <= atomic_load(&w->cache[i].family[0].generation); g++)
+			if (c->conn != NULL)
+				wo_look_at_life(c, i * WO_FAMILIES * WO_GENERATIONS + g);
+}
+
 /* Nothing of a round is needed in the next one. */
 static void
 clear(World *w, PGconn *conn)
@@ -126,6 +149,9 @@ clear(World *w, PGconn *conn)
 	char		sql[100];
 
 	plain(w, conn, "SELECT nr_check(ftrelid::regclass) FROM pg_foreign_table");
+	plain(w, conn, "TRUNCATE lived");
+	plain(w, conn, "DO $$ DECLARE c text; BEGIN FOR c IN SELECT oid::regclass FROM pg_class WHERE relname ~ '^l_' AND relkind = 'f'\n"
+		  "	LOOP EXECUTE 'DROP FOREIGN TABLE ' || c; END LOOP; END $$");
 	for (uint32_t i = 0; i < WO_CACHES; i++)
 	{
 		snprintf(sql, sizeof(sql), "SELECT nr_truncate('%s')", w->cache[i].name);
@@ -152,6 +178,7 @@ play_round(World *w, Client *last, PGconn *conn, WoSeeded *seeded)
 	for (uint32_t i = 0; i < w->clients; i++)
 		pthread_join(thread[i], NULL);
 	last_look(w, last);
+	last_look_at_lives(w, last);
 	atomic_store(&w->over, 1);
 	pthread_join(nemesis, NULL);
 
@@ -195,9 +222,12 @@ status_kb(int pid, const char *field)
 static Memory
 memory_now(World *w, PGconn *conn)
 {
-	Memory		m = {.own_kb = status_kb(getpid(), "RssAnon:")};
+	Memory		m = {0};
 	PGresult   *r = PQexec(conn, "SELECT sum(bytes - bytes_free) / 1024 FROM nr_memory");
 
+	/* a long search has freed much, which malloc has kept */
+	malloc_trim(0);
+	m.own_kb = status_kb(getpid(), "RssAnon:");
 	if (PQntuples(r) == 1)
 		m.cache_kb = strtoull(PQgetvalue(r, 0, 0), NULL, 10);
 	PQclear(r);
@@ -239,6 +269,8 @@ parse(World *w, Options *o, int argc, char **argv)
 {
 	*o = (Options){.round = 30000};
 	w->clients = 12;
+	w->lives = 6;
+	w->crowd = 10000;
 	w->conninfo = "";
 	w->replicas = 1;
 	w->seed = (uint64_t) time(NULL) * 1000 + (uint64_t) getpid() % 1000;
@@ -263,6 +295,10 @@ parse(World *w, Options *o, int argc, char **argv)
 			o->round = number;
 		else if (IS("seed") && number > 0)
 			w->seed = number;
+		else if (IS("lives") && number <= 1000)
+			w->lives = (uint32_t) number;
+		else if (IS("crowd"))
+			w->crowd = (uint32_t) number;
 		else if (IS("points"))
 			w->points = number != 0;
 		else if (IS("fault") && wo_fault_sql(value + 1) != NULL)
@@ -295,11 +331,12 @@ report(const World *w, const WoSeeded *seeded, uint64_t rounds, bool bounded)
 		sum.rolled_back += c->rolled_back;
 		sum.given_up += c->given_up;
 		sum.connects += c->connects;
+		sum.lives += c->lives;
 	}
 	printf("# %" PRIu64 " operations in %" PRIu64 " rounds, %" PRIu64 " commits, %" PRIu64 " rolled back, %" PRIu64
-		   " of unknown end; %" PRIu64 " cancels, %" PRIu64 " terminations, %" PRIu64 " stops, %" PRIu64 " connections\n",
+		   " of unknown end; %" PRIu64 " cancels, %" PRIu64 " terminations, %" PRIu64 " stops, %" PRIu64 " connections, %" PRIu64 " DDL and takes\n",
 		   sum.calls, rounds, sum.committed, sum.rolled_back, sum.given_up, w->cancels, w->terminations, w->stops,
-		   sum.connects);
+		   sum.connects, sum.lives);
 	if (w->fault != NULL)
 		return sum.calls;
 	for (int k = 0; k < WO_SEEDED_KINDS; k++)
@@ -321,7 +358,7 @@ main(int argc, char **argv)
 	WoSeeded	seeded = {0};
 	Memory		first = {0};
 	Options		o;
-	uint64_t	begun = wo_clock(),
+	uint64_t	begun = th_now_ns(),
 				calls = 0,
 				rounds = 0;
 	bool		right = true,
@@ -345,7 +382,7 @@ main(int argc, char **argv)
 	w->calls_max = o.round;
 	if (!bk_connect(&last))
 		return 1;
-	while (right && atomic_load(&w->wrong) == 0 && (o.seconds > 0 ? wo_clock() - begun < o.seconds * 1000000000u : calls < o.calls))
+	while (right && atomic_load(&w->wrong) == 0 && (o.seconds > 0 ? th_now_ns() - begun < o.seconds * 1000000000u : calls < o.calls))
 	{
 		right = play_round(w, &last, conn, &seeded);
 		bounded &= memory_bounded(w, conn, (uint32_t) ++rounds, &first);

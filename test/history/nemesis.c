@@ -9,15 +9,6 @@
 
 #include <signal.h>
 #include <stdio.h>
-#include <time.h>
-
-static void
-nap_us(long us)
-{
-	struct timespec t = {us / 1000000, us % 1000000 * 1000};
-
-	nanosleep(&t, NULL);
-}
 
 void
 wo_continue_all(World *w)
@@ -78,8 +69,8 @@ wo_nemesis(void *world)
 
 	while (!atomic_load(&w->over))
 	{
-		Client	   *c = &w->client[wo_random(&random) % w->clients];
-		uint64_t	x = wo_random(&random) % 100;
+		Client	   *c = &w->client[th_random(&random) % w->clients];
+		uint64_t	x = th_random(&random) % 100;
 
 		pthread_mutex_lock(&c->lock);
 		if (c->pid == 0)
@@ -94,9 +85,9 @@ wo_nemesis(void *world)
 			w->stops++;
 		}
 		pthread_mutex_unlock(&c->lock);
-		nap_us(x < 55 ? 2000 : 1000 + (long) (wo_random(&random) % 12000));
+		th_sleep_us(x < 55 ? 2000 : 1000 + (long) (th_random(&random) % 12000));
 		wo_continue_all(w);
-		nap_us(1000 + (long) (wo_random(&random) % 20000));
+		th_sleep_us(1000 + (long) (th_random(&random) % 20000));
 	}
 	wo_continue_all(w);
 	PQfinish(conn);

@@ -17,12 +17,14 @@ enum
 	TORN_BATCH,
 	WRONG_WAITER,
 	HALF_COMMIT,
-	ROLLED_BACK
+	ROLLED_BACK,
+	LOST_CREATE,
+	TAKEN_AGAIN
 };
 
 const char *const wo_seeded_name[WO_SEEDED_KINDS] = {
 	"a stale read", "a lost update", "a torn batch", "an answer handed to the wrong waiter",
-	"a commit seen in part", "a rolled-back write seen"
+	"a commit seen in part", "a rolled-back write seen", "a lost create", "taken entries found again"
 };
 
 #define EACH_MAX	60			/* errors of a kind in a round */
@@ -120,6 +122,82 @@ falsify_update(LcOp *ops, size_t n, LcOp *op, int what)
 	return false;
 }
 
+/* Could this call leave the cache without what it was made with, and come between that and the read? */
+static bool
+may_empty(const LcOp *op, const LcOp *create, const LcOp *read)
+{
+	if (op == create || op->kind == WO_MISSING || (op->kind < WO_CREATE && op->kind != LC_TRUNCATE))
+		return false;
+	return op->res > create->inv && op->inv < read->res && !(op->thread == create->thread && op->inv < create->inv);
+}
+
+/* The first read that must see what a cache was made with says that there is nothing. */
+static bool
+falsify_create(LcOp *ops, size_t n, const LcOp *create)
+{
+	if (create->kind != WO_CREATE || create->arg == 0 || create->n == 1)
+		return false;
+	for (size_t i = 0; i < n; i++)
+	{
+		LcOp	   *read = &ops[i];
+		bool		sure = read->kind == LC_GET_ALL && read->inv > create->res && read->out[0] == create->arg;
+
+		for (size_t k = 0; k < n && sure; k++)
+			sure = !may_empty(&ops[k], create, read);
+		if (sure)
+		{
+			memset(read->out, 0, sizeof(read->out));
+			return true;
+		}
+	}
+	return false;
+}
+
+/* A read or another take finds what nobody has written again. */
+static bool
+falsify_take(LcOp *ops, size_t n, const LcOp *take)
+{
+	if (take->kind != WO_TAKE || take->out[0] == 0 || take->out[0] == LC_UNTOLD)
+		return false;
+	for (size_t i = 0; i < n; i++)
+	{
+		bool		committed = false;
+
+		for (size_t k = 0; k < n && !committed; k++)
+			committed = ops[k].kind == WO_TAKE_DONE && ops[k].arg == take->arg && ops[k].res < ops[i].inv;
+		if (committed && (ops[i].kind == WO_TAKE || ops[i].kind == LC_GET_ALL) && ops[i].out[0] != take->out[0])
+		{
+			memcpy(ops[i].out, take->out, sizeof(take->out));
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool
+is_life(const LcModel *model)
+{
+	return model == &wo_life || model == &wo_life_published;
+}
+
+/* Put an error of this kind where this call allows it. */
+static bool
+falsify(const LcOp *ops, LcOp *copy, size_t n, LcOp *op, int what)
+{
+	switch (what)
+	{
+		case LOST_UPDATE:
+		case WRONG_WAITER:
+			return falsify_update(copy, n, op, what);
+		case LOST_CREATE:
+			return falsify_create(copy, n, op);
+		case TAKEN_AGAIN:
+			return falsify_take(copy, n, op);
+		default:
+			return falsify_read(ops, n, op, what);
+	}
+}
+
 void
 wo_seed_object(const LcModel *model, const LcOp *ops, size_t n, WoSeeded *seeded)
 {
@@ -129,17 +207,14 @@ wo_seed_object(const LcModel *model, const LcOp *ops, size_t n, WoSeeded *seeded
 	{
 		bool		done = false;
 
-		if (seeded->made[what] >= EACH_MAX || what == HALF_COMMIT || (model != &lc_family && what != ROLLED_BACK))
+		if (seeded->made[what] >= EACH_MAX || what == HALF_COMMIT)
+			continue;
+		if (is_life(model) ? what < LOST_CREATE : what >= LOST_CREATE || (model != &lc_family && what != ROLLED_BACK))
 			continue;
 		memcpy(copy, ops, n * sizeof(LcOp));
 		/* from the middle on */
 		for (size_t i = 0; i < n && !done; i++)
-		{
-			LcOp	   *op = &copy[(n / 2 + i) % n];
-
-			done = what == LOST_UPDATE || what == WRONG_WAITER ?
-				falsify_update(copy, n, op, what) : falsify_read(ops, n, op, what);
-		}
+			done = falsify(ops, copy, n, &copy[(n / 2 + i) % n], what);
 		if (!done)
 			continue;
 		seeded->made[what]++;

@@ -32,7 +32,7 @@ typedef struct Tx
 static uint32_t
 chance(Client *c, uint32_t n)
 {
-	return (uint32_t) (wo_random(&c->random) % n);
+	return (uint32_t) (th_random(&c->random) % n);
 }
 
 static WoCache *

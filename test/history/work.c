@@ -12,7 +12,7 @@
 static uint32_t
 chance(Client *c, uint32_t n)
 {
-	return (uint32_t) (wo_random(&c->random) % n);
+	return (uint32_t) (th_random(&c->random) % n);
 }
 
 /* Some families are used more than others, so that several sessions meet. */

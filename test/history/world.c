@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static const char *const scheme[3] = {"copies '1'", "copies '2'", "scheme 'left_right'"};
 static const char *const visibility[3] = {"immediate", "commit", "manual"};
@@ -25,6 +24,14 @@ wo_init(World *w)
 		c->visibility = of[i / 3];
 		c->number = i / 3 == 0;
 		snprintf(c->name, sizeof(c->name), "h_%c%c%u", visibility[c->visibility][0], c->number ? 'n' : 't', i % 3);
+	}
+	for (uint32_t i = 0; i < WO_LIVES; i++)
+	{
+		WoCache    *c = &w->cache[WO_CACHES + i];
+		static const WoVisibility of[3] = {WO_COMMIT, WO_IMMEDIATE, WO_MANUAL};
+
+		c->visibility = of[i / 3];
+		snprintf(c->name, sizeof(c->name), "l_%ct%u", visibility[c->visibility][0], i % 3);
 	}
 }
 
@@ -42,21 +49,31 @@ run(PGconn *conn, const char *sql)
 }
 
 void
+wo_create_sql(char *to, const WoCache *c, const char *name, const char *more)
+{
+	snprintf(to, WO_CREATE_BYTES, "CREATE FOREIGN TABLE %s (k bigint, v %s) SERVER nr_cache OPTIONS (visibility '%s', %s%s)",
+			 name, c->number ? "bigint" : "text", visibility[c->visibility], scheme[c->name[4] - '0'], more);
+}
+
+void
+wo_life_name(char *name, const World *w, uint32_t object)
+{
+	snprintf(name, WO_NAME_BYTES, "%s_%u", wo_cache_of(w, object)->name, object % WO_GENERATIONS);
+}
+
+void
 wo_create(World *w, PGconn *conn)
 {
-	char		sql[400];
+	char		sql[WO_CREATE_BYTES];
 
 	run(conn, "SET client_min_messages = warning; DROP EXTENSION IF EXISTS nr_cache CASCADE; CREATE EXTENSION nr_cache");
-	run(conn, "DROP SCHEMA IF EXISTS faulty CASCADE; DROP TABLE IF EXISTS family; DROP SEQUENCE IF EXISTS numbers; CREATE SEQUENCE numbers;"
-		" CREATE UNLOGGED TABLE family (id int PRIMARY KEY)");
+	run(conn, "DROP SCHEMA IF EXISTS faulty CASCADE; DROP TABLE IF EXISTS family, lived; DROP SEQUENCE IF EXISTS numbers; CREATE SEQUENCE numbers;"
+		" CREATE UNLOGGED TABLE family (id int PRIMARY KEY); CREATE UNLOGGED TABLE lived (id bigint PRIMARY KEY)");
 	snprintf(sql, sizeof(sql), "INSERT INTO family SELECT generate_series(0, %u)", WO_CACHES * WO_FAMILIES - 1);
 	run(conn, sql);
 	for (uint32_t i = 0; i < WO_CACHES; i++)
 	{
-		const WoCache *c = &w->cache[i];
-
-		snprintf(sql, sizeof(sql), "CREATE FOREIGN TABLE %s (k bigint, v %s) SERVER nr_cache OPTIONS (visibility '%s', %s)",
-				 c->name, c->number ? "bigint" : "text", visibility[c->visibility], scheme[i % 3]);
+		wo_create_sql(sql, &w->cache[i], w->cache[i].name, "");
 		run(conn, sql);
 	}
 	if (w->fault != NULL)
@@ -69,7 +86,7 @@ wo_create(World *w, PGconn *conn)
 void
 wo_begin_round(World *w)
 {
-	for (uint32_t i = 0; i < WO_CACHES; i++)
+	for (uint32_t i = 0; i < WO_ALL; i++)
 		for (uint32_t f = 0; f < WO_FAMILIES; f++)
 		{
 			atomic_store(&w->cache[i].family[f].generation, 0);
@@ -78,6 +95,7 @@ wo_begin_round(World *w)
 		}
 	w->round++;
 	atomic_store(&w->calls, 0);
+	atomic_store(&w->gathered, 0);
 	atomic_store(&w->stop, 0);
 	atomic_store(&w->over, 0);
 	atomic_store(&w->groups, 0);
@@ -139,7 +157,11 @@ wo_key(const World *w, uint32_t object, uint32_t cell)
 const LcModel *
 wo_model(const World *w, uint32_t object)
 {
-	switch (wo_cache_of(w, object)->visibility)
+	const WoCache *c = wo_cache_of(w, object);
+
+	if (c >= &w->cache[WO_CACHES])
+		return c->visibility == WO_MANUAL ? &wo_life_published : &wo_life;
+	switch (c->visibility)
 	{
 		case WO_COMMIT:
 			return wo_family_of(object) < WO_NUMBERED ? &lc_numbered : &lc_family;
@@ -193,27 +215,6 @@ wo_value_parse(const WoCache *c, const char *text, size_t bytes)
 }
 
 /* ---- all sorts ---- */
-
-uint64_t
-wo_clock(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t) t.tv_sec * 1000000000u + (uint64_t) t.tv_nsec;
-}
-
-uint64_t
-wo_random(uint64_t *state)
-{
-	uint64_t	x = *state;
-
-	x ^= x << 13;
-	x ^= x >> 7;
-	x ^= x << 17;
-	*state = x;
-	return x >> 11;
-}
 
 void
 wo_wrong(World *w, const char *format, ...)

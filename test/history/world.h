@@ -22,6 +22,12 @@
  *				of all of them are locked, the highest number wins, whoever becomes visible last (DESIGN.md 6.7:
  *				no key ever goes back).  Where a transaction wrote several families of a cache, one visit sees
  *				all of them or none (visible.h).  On *loose* families nobody locks rows; there the order is any.
+ *	lives		caches that are created, dropped, altered, truncated and taken while others use them (life_model.c).  What
+ *				a transaction does to a definition and, with whatever visibility, to the cache that it has defined,
+ *				becomes visible at one moment of its COMMIT or, when it has not committed, never.  From then
+ *				on everybody finds the name and what was written with it, and from a DROP on nobody does.  nr_take has all entries, each
+ *				is taken once, readers find none from then on, and ROLLBACK brings them back.  Whether a transaction
+ *				whose session has gone was committed, a plain table knows.
  *
  * Not promised, so not checked: that two transactions become visible in the order of their numbers on
  * families that only one of them wrote, and that two caches change at the same moment.
@@ -36,13 +42,16 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "thread_host.h"
 #include "visible.h"
 
 #define WO_FAMILIES		6		/* of a cache */
 #define WO_NUMBERED		4		/* visibility commit: so many of them, the first ones */
 #define WO_GENERATIONS	4096u
 #define WO_CACHES		12
-#define WO_OBJECTS		(WO_CACHES * WO_FAMILIES * WO_GENERATIONS)
+#define WO_LIVES		8		/* names of caches that come and go, with one family of keys each */
+#define WO_ALL			(WO_CACHES + WO_LIVES)
+#define WO_OBJECTS		(WO_ALL * WO_FAMILIES * WO_GENERATIONS)
 #define WO_WIDE			WO_OBJECTS	/* + cache: calls that concern all of its families */
 #define WO_CLIENTS_MAX	24		/* the one that looks at the end is LC_THREADS_MAX - 1 */
 
@@ -94,6 +103,8 @@ typedef struct Client
 	uint64_t	rolled_back;
 	uint64_t	given_up;
 	uint64_t	connects;
+	uint64_t	crowds;			/* how often it has been in wo_live_together, this round */
+	uint64_t	lives;			/* transactions that changed definitions or took, and were committed */
 } Client;
 
 #define WO_LEFT_BEHIND	256
@@ -104,13 +115,16 @@ struct World
 	uint32_t	replicas;
 	uint64_t	seed;
 	uint32_t	round;
+	uint32_t	crowd;			/* after so many calls all live together; 0: never */
+	uint32_t	lives;			/* of 1000 things that a session does, so many concern them */
 	bool		points;			/* the server has test points */
 	const char *fault;			/* and shall do this wrong, see faulty.c; NULL: nothing */
-	WoCache		cache[WO_CACHES];
+	WoCache		cache[WO_ALL];
 	Client	   *client;
 	uint32_t	clients;
 	_Atomic uint64_t calls;		/* of this round */
 	uint64_t	calls_max;
+	_Atomic uint64_t gathered;	/* clients that have come to live together, this round */
 	_Atomic uint32_t stop;		/* clients: no more */
 	_Atomic uint32_t over;		/* nemesis: likewise */
 	_Atomic uint64_t values;	/* last one drawn */
@@ -129,6 +143,14 @@ struct World
 extern void wo_init(World *w);
 extern void wo_create(World *w, PGconn *conn);
 
+/* "CREATE FOREIGN TABLE name", with the options of this cache and "more" of them. */
+#define WO_NAME_BYTES	32
+#define WO_CREATE_BYTES	300
+extern void wo_create_sql(char *to, const WoCache *c, const char *name, const char *more);
+
+/* Of an object that comes and goes, "name" is the name; each generation has its own. */
+extern void wo_life_name(char *name, const World *w, uint32_t object);
+
 /* Before a round: all families begin with new keys. */
 extern void wo_begin_round(World *w);
 
@@ -140,6 +162,24 @@ extern uint32_t wo_family_of(uint32_t object);
 extern int64_t wo_key(const World *w, uint32_t object, uint32_t cell);
 extern const LcModel *wo_model(const World *w, uint32_t object);
 
+/*
+ * life_model.c: a family in a cache that comes and goes.  Calls are LC_GET_ALL, LC_PUT_ALL, LC_TRUNCATE and
+ * LC_PUBLISH, all of which need a cache that exists, and:
+ */
+enum
+{
+	WO_CREATE = 100,			/* arg: what is put into it, or 0; n: 1 when that is pending */
+	WO_DROP,					/* n: 1 for IF EXISTS */
+	WO_EMPTY,					/* empty it; arg, n: as above */
+	WO_MISSING,					/* the answer was that there is none */
+	WO_TAKE,					/* arg: which take; out: what was taken, or out[0] LC_UNTOLD: if anything was */
+	WO_TAKE_UNDONE,				/* arg */
+	WO_TAKE_DONE				/* arg */
+};
+
+extern const LcModel wo_life;
+extern const LcModel wo_life_published;
+
 /* Values differ by more than increments add up to; the lowest bits of a number are free, too. */
 #define WO_VALUE_STEP	65536
 extern uint64_t wo_value(World *w);
@@ -149,13 +189,16 @@ extern uint64_t wo_value(World *w);
 extern size_t wo_value_print(char *to, const WoCache *c, uint64_t value);
 extern uint64_t wo_value_parse(const WoCache *c, const char *text, size_t bytes);
 
-extern uint64_t wo_clock(void);	/* ns */
-extern uint64_t wo_random(uint64_t *state);
 extern void wo_wrong(World *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* work.c, transact.c: what a client does next; false when its connection is gone. */
+/* work.c, transact.c, lives.c: what a client does next; false when its connection is gone. */
 extern bool wo_work(Client *c);
 extern bool wo_transact(Client *c);
+extern bool wo_live(Client *c);
+extern bool wo_live_together(Client *c);
+
+/* Read such a cache, if there is one. */
+extern void wo_look_at_life(Client *c, uint32_t object);
 
 /* nemesis.c: until the round is over. */
 extern void *wo_nemesis(void *world);
@@ -166,7 +209,7 @@ extern const char *wo_fault_sql(const char *name);
 extern void wo_fault_list(void);
 
 /* seeded.c: falsify what was recorded, each of these errors in turn, and see whether it is found. */
-#define WO_SEEDED_KINDS	6
+#define WO_SEEDED_KINDS	8
 typedef struct WoSeeded
 {
 	uint64_t	made[WO_SEEDED_KINDS];

@@ -8,9 +8,8 @@
  * likes.  Watched besides: what has been dropped keeps its bytes until a batch says
  * that everybody has passed it.  NR_TEST_LONG=n multiplies the runs.
  */
-#include "copy_harness.h"
 #include "copy_reference.h"
-#include "ds/hash_line.h"
+#include "copy_watch.h"
 #include "tap.h"
 
 #include <stdlib.h>
@@ -20,7 +19,6 @@
 #define OPS_MAX		4
 #define OP_BYTES	9216
 #define LAG_MAX		48
-#define WATCHED_MAX	4096
 #define ANSWER_MAX	256
 
 typedef struct Answer
@@ -44,15 +42,6 @@ typedef struct Batch
 	_Alignas(8) char ops[OPS_MAX][OP_BYTES];
 } Batch;
 
-/* A block that the newer copy has dropped. */
-typedef struct Watched
-{
-	const DsHashLong *block;
-	size_t		bytes;
-	uint64_t	sum;
-	uint64_t	seq;
-} Watched;
-
 /* What a table must hold, order numbers included. */
 typedef struct Model
 {
@@ -67,8 +56,7 @@ typedef struct Run
 	Model		model[2];
 	uint64_t	applied[2];
 	Batch		log[LAG_MAX];
-	Watched		watched[WATCHED_MAX];
-	uint32_t	n_watched;
+	CopyWatch	watch;
 	uint64_t	random;
 	uint64_t	horizon;
 	uint32_t	value_max;
@@ -275,72 +263,6 @@ make_batch(uint64_t seq)
 	return b;
 }
 
-/* ---- what is dropped, and who might still look at it ---- */
-
-static uint64_t
-block_sum(const DsHashLong *block, size_t bytes)
-{
-	return ds_hash_key(1, block, bytes);
-}
-
-static void
-watch(const NrCopy *copy, NrRef ref, uint64_t seq)
-{
-	Watched    *w = &run.watched[run.n_watched];
-
-	if (run.n_watched == WATCHED_MAX)
-		return;
-	run.n_watched++;
-	w->block = ds_value_at(copy, ref);
-	w->bytes = sizeof(*w->block) + w->block->key_bytes + w->block->value_bytes;
-	w->sum = block_sum(w->block, w->bytes);
-	w->seq = seq;
-}
-
-/* The blocks that a copy refers to; returns how many. */
-static uint32_t
-collect(const NrCopy *copy, NrRef *refs)
-{
-	DsHashRoot *root = ds_hash_root(copy);
-	uint32_t	n = 0;
-
-	for (uint32_t bucket = 0; bucket < root->n_buckets; bucket++)
-		for (DsHashLine *line = ds_hash_line(copy, root, bucket); line; line = ds_hash_line_next(copy, line))
-			for (uint8_t *entry = line->entry; entry < ds_line_end(line); entry += entry[0])
-				if (ds_entry_is_long(entry))
-					refs[n++] = ds_entry_long_ref(entry);
-	return n;
-}
-
-static bool
-among(const NrRef *refs, uint32_t n, NrRef ref)
-{
-	for (uint32_t i = 0; i < n; i++)
-		if (refs[i] == ref)
-			return true;
-	return false;
-}
-
-/* A batch with this floor has been applied: what lies before it may be anything. */
-static void
-check_watched(uint64_t floor)
-{
-	uint32_t	kept = 0;
-
-	for (uint32_t i = 0; i < run.n_watched; i++)
-	{
-		Watched    *w = &run.watched[i];
-
-		if (w->seq < floor)
-			continue;
-		if (block_sum(w->block, w->bytes) != w->sum)
-			fail("what was dropped has changed before everybody had passed it");
-		run.watched[kept++] = *w;
-	}
-	run.n_watched = kept;
-	run.held += kept;
-}
-
 /* ---- applying ---- */
 
 static Answer
@@ -360,12 +282,9 @@ apply_op(CopyHarness *h, const char *op)
 static void
 apply(uint32_t c, Batch *b, uint64_t seq, NrPass pass)
 {
-	static NrRef before[KEYS];
-	static NrRef after[KEYS];
 	CopyHarness *h = &run.pair.copy[c];
-	uint32_t	n = collect(&h->copy, before);
-	uint32_t	m;
 
+	watch_begin(&run.watch, &h->copy);
 	h->copy.pass = pass;
 	h->copy.seq = seq;
 	harness_grant(h, b->grants);
@@ -395,14 +314,11 @@ apply(uint32_t c, Batch *b, uint64_t seq, NrPass pass)
 		else
 			run.stored++;
 	}
-	m = collect(&h->copy, after);
-	for (uint32_t i = 0; pass == NR_PASS_FIRST && i < n; i++)
-		if (!among(after, m, before[i]))
-			watch(&h->copy, before[i], seq);
 	if (pass == NR_PASS_FIRST)
-		check_watched(b->floor);
-	else
-		check_watched(0);
+		watch_end(&run.watch, &h->copy, seq);
+	if (!watch_holds(&run.watch, pass == NR_PASS_FIRST ? b->floor : 0))
+		fail("what was dropped has changed before everybody had passed it");
+	run.held += run.watch.n;
 }
 
 /* The copy that is level or ahead applies a new batch, the other one the next of those that it has missed. */
@@ -420,15 +336,10 @@ step(uint32_t c)
 static void
 check_all(void)
 {
-	static NrRef old[KEYS];
-	static NrRef new[KEYS];
 	uint32_t	ahead = run.applied[1] > run.applied[0];
-	uint32_t	n = collect(&run.pair.copy[1 - ahead].copy, old);
-	uint32_t	m = collect(&run.pair.copy[ahead].copy, new);
 	const char *broken;
 
-	for (uint32_t i = 0; i < n; i++)
-		run.older_read += !among(new, m, old[i]);
+	run.older_read += watch_dropped(&run.pair.copy[1 - ahead].copy, &run.pair.copy[ahead].copy);
 	for (uint32_t c = 0; c < 2; c++)
 	{
 		CopyHarness *h = &run.pair.copy[c];
@@ -484,7 +395,7 @@ empty(void)
 		ds_hash_op_truncate(b->ops[0]);
 		if (lap == 1)
 		{
-			if (run.pair.shared.copy.table->deferred == 0 && run.watched[0].seq == run.applied[0] - 1)
+			if (run.pair.shared.copy.table->deferred == 0 && run.watch.block[0].seq == run.applied[0] - 1)
 				fail("what was dropped is not reckoned as set aside");
 			b->floor = run.applied[0];
 		}
