@@ -355,7 +355,9 @@ end_transaction(void)
 static void
 commit(void)
 {
-	NR_POINT("committing");
+	/* a SET of where to stop is a transaction, too */
+	if (ntouched > 0 || nr_lifetime_in_use())
+		NR_POINT("committing");
 	nr_commit_append();
 	nr_take_commit();
 	nr_lifetime_flush_counters();

@@ -362,7 +362,7 @@ tap() {
 		nr_say "running $name"
 		nr_as mkdir -p "$nr_work/run/tap"
 		try "tap $name" nr_as env -C "$nr_work/run/tap" -u PGHOST -u PGPORT -u PGUSER -u PGDATABASE \
-			PATH="$nr_bin:$PATH" TESTDIR="$nr_work/run/tap" PG_REGRESS="$nr_pgxs_dir/test/regress/pg_regress" \
+			PATH="$nr_bin:$PATH" LANG=C.UTF-8 TESTDIR="$nr_work/run/tap" PG_REGRESS="$nr_pgxs_dir/test/regress/pg_regress" \
 			NR_TEST_SOURCE="$nr_work/src" TMPDIR="$nr_work/run" \
 			timeout -k 10 "${NR_TAP_TIMEOUT:-400}" \
 			sh -c '"$@" || { rc=$?; tail -n 15 tmp_check/log/regress_log_* log/regress_log_* 2>/dev/null; exit $rc; }' - \

@@ -72,6 +72,8 @@ SQL
 
 my @watchers = map { start_psql($node, 'CALL watch()') } 1 .. 2;
 my $asker = $node->background_psql('postgres', on_error_stop => 0);
+# its time limit is for one query: all of them take longer on a slow machine
+$asker->set_query_timer_restart;
 
 # Everything that must hold after a transaction ended; one row.
 my $state = "SELECT whole('%1\$s'), (SELECT max(v) FROM t),

@@ -43,6 +43,7 @@ SQL
 $node->safe_psql('postgres', 'SELECT ' . join(', ', map { "nr_get('$_', 1)" } @caches));
 my $empty = $node->safe_psql('postgres', $memory);
 my $asker = $node->background_psql('postgres', on_error_stop => 0);
+$asker->set_query_timer_restart;
 
 # ---- faults ---------------------------------------------------------------------
 

@@ -140,20 +140,20 @@ sub start_psql_file
 sub psql_in_background
 {
 	my ($node, @args) = @_;
-	my $p = { out => '', err => '' };
+	my $p = { out => '', err => '', timer => IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default) };
 
 	$p->{run} = IPC::Run::start(
 		[ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=0', '-d', $node->connstr('postgres'), @args ],
-		'<', \undef, '>', \$p->{out}, '2>', \$p->{err},
-		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
+		'<', \undef, '>', \$p->{out}, '2>', \$p->{err}, $p->{timer});
 	return $p;
 }
 
-# Wait for its end; returns what it printed and its errors.
+# Wait for its end, however long it has run by now; returns what it printed and its errors.
 sub finish_psql
 {
 	my ($p) = @_;
 
+	$p->{timer}->start;
 	$p->{run}->finish;
 	chomp $p->{out};
 	return ($p->{out}, $p->{err});
