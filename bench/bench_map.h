@@ -37,28 +37,52 @@ get(NrHandle *h, uint64_t seed, uint64_t key, uint64_t *value)
 	return nr_execute(h, &op, NULL, false) == NR_OK && op.found;
 }
 
-/* Keys 0 to keys - 1, each with itself as its value. */
+/* Keys from "first" on, each with itself as its value, as one request. */
+static inline void
+put_range(NrHandle *h, uint64_t seed, uint64_t first, uint32_t n)
+{
+	_Alignas(8) char ops[BATCH_MAX * 72];
+	NrResult	result = {.status = NR_OK};
+	size_t		bytes = 0;
+
+	for (uint64_t key = first; key < first + n; key++)
+		bytes += ds_hash_op_put(ops + bytes, ds_hash_key(seed, &key, 8), &key, 8, &key, 8, 0);
+	if (nr_execute_mut(h, ops, bytes, n, false, &result) != NR_OK || result.status != NR_OK)
+		th_die("put_range");
+}
+
+/* With room for so many keys. */
 static inline Th *
-make_map(uint32_t replicas, uint32_t copies, uint32_t sessions, uint32_t keys, uint64_t seed)
+make_empty_map(uint32_t replicas, uint32_t copies, uint32_t sessions, uint32_t keys, uint64_t seed)
 {
 	NrGeometry	geo = {
-		.replicas = replicas, .sessions = sessions, .groups = 1, .extent_shift = 16,
+		.replicas = replicas, .sessions = sessions, .groups = 1,
+		.extent_shift = keys > 2000000 ? 18 : 16,	/* the table of extents has to fit one */
 		.session_buffer_bytes = 4096
 	};
 	DsHashArg	arg = {.seed = seed, .line_bytes = 64};
 	NrGroupConfig config = {
 		.log_bytes = 1 << 20, .batch_bytes_max = 1 << 16, .copies = copies, .arg_bytes = sizeof(arg)
 	};
-	NrSession	session;
-	NrHandle	handle;
 	Th		   *th;
 
 	/* three times what keys and values take, and some */
-	config.extents_max = keys / (65536 / (3 * 32)) + 64;
+	config.extents_max = (uint32_t) (keys / ((UINT64_C(1) << geo.extent_shift) / (3 * 32)) + 64);
 	geo.extents = copies * config.extents_max + 64;
 	memcpy(config.arg, &arg, sizeof(arg));
 	th = th_new(&geo, 1, 2000);
 	th_create(th, 0, &config, &ds_hash_dispatch);
+	return th;
+}
+
+/* Keys 0 to keys - 1, each with itself as its value. */
+static inline Th *
+make_map(uint32_t replicas, uint32_t copies, uint32_t sessions, uint32_t keys, uint64_t seed)
+{
+	Th		   *th = make_empty_map(replicas, copies, sessions, keys, seed);
+	NrSession	session;
+	NrHandle	handle;
+
 	th_register(th, 0, 0, &session);
 	th_attach(&session, 0, &ds_hash_dispatch, &handle);
 	for (uint64_t k = 0; k < keys; k++)
