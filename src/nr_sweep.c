@@ -25,6 +25,13 @@
 
 #define SWEEP_LOCK	0x6e72		/* field4 of an advisory lock; the SQL functions use 1 and 2 */
 
+/* An entry that looks like an orphan, as it was when it was marked. */
+typedef struct Suspect
+{
+	uint32		place;
+	NrRegEntry	entry;
+} Suspect;
+
 /*
  * Anybody but us, of any kind: backends, prepared transactions, the startup process.
  *
@@ -33,23 +40,20 @@
  * on the state, and nobody has been told what they did to the catalogs.
  */
 static bool
-locked_by_others(Oid dboid, Oid relid)
+locked_by_others(const LockData *locks, Oid dboid, Oid relid)
 {
-	LockData   *locks = GetLockStatusData();
 	LOCKTAG		tag;
-	bool		found = false;
 
 	SET_LOCKTAG_RELATION(tag, dboid, relid);
-	for (int i = 0; i < locks->nelements && !found; i++)
+	for (int i = 0; i < locks->nelements; i++)
 	{
 		const LockInstanceData *lock = &locks->locks[i];
 
-		found = lock->holdMask != 0 && lock->pid != MyProcPid &&
-			memcmp(&lock->locktag, &tag, sizeof(tag)) == 0;
+		if (lock->holdMask != 0 && lock->pid != MyProcPid &&
+			memcmp(&lock->locktag, &tag, sizeof(tag)) == 0)
+			return true;
 	}
-	pfree(locks->locks);
-	pfree(locks);
-	return found;
+	return false;
 }
 
 static bool
@@ -129,31 +133,56 @@ end_sweep(LOCKTAG *tag)
 	LockRelease(tag, ExclusiveLock, false);
 }
 
-/* Free this entry, if it is an orphan. */
-static void
-sweep_one(uint32 i)
+/* Mark what looks like orphans; returns copies of their entries. */
+static List *
+mark_suspects(void)
 {
-	NrRegEntry	entry;
-	uint64		generation;
+	List	   *suspects = NIL;
 
-	if (!nr_registry_read(i, &entry, NULL, NULL))
-		return;
-	generation = pg_atomic_read_u64(&entry.state) >> 1;
+	for (uint32 i = 0; i < nr_shared->nentries; i++)
+	{
+		NrRegEntry	entry;
+		Suspect    *suspect;
 
-	/* what we use ourselves, or dropped and may yet roll back, is no orphan */
-	if (entry.dboid == MyDatabaseId && locked_by_us(entry.relid))
-		return;
-	if (!is_orphan(&entry))
-		return;
+		if (!nr_registry_read(i, &entry, NULL, NULL))
+			continue;
+		/* what we use ourselves, or dropped and may yet roll back, is no orphan */
+		if (entry.dboid == MyDatabaseId && locked_by_us(entry.relid))
+			continue;
+		if (!is_orphan(&entry) || !nr_registry_mark(i, pg_atomic_read_u64(&entry.state) >> 1))
+			continue;
+		suspect = palloc(sizeof(Suspect));
+		suspect->place = i;
+		suspect->entry = entry;
+		suspects = lappend(suspects, suspect);
+	}
+	return suspects;
+}
 
-	/* now in earnest: mark, nobody has it, the catalogs as they are after that */
-	if (!nr_registry_mark(i, generation) || locked_by_others(entry.dboid, entry.relid))
+/* Now in earnest: they are marked, nobody has them, and the catalogs are as they are after that. */
+static void
+free_suspects(List *suspects)
+{
+	LockData   *locks;
+	ListCell   *lc;
+
+	if (suspects == NIL)
 		return;
+	locks = GetLockStatusData();
 	NR_POINT("sweep_marked");
 	AcceptInvalidationMessages();
 	InvalidateCatalogSnapshot();
-	if (is_orphan(&entry))
-		(void) nr_registry_free_marked(i, generation);
+	foreach(lc, suspects)
+	{
+		Suspect    *suspect = lfirst(lc);
+		NrRegEntry *entry = &suspect->entry;
+
+		if (!locked_by_others(locks, entry->dboid, entry->relid) && is_orphan(entry))
+			(void) nr_registry_free_marked(suspect->place, pg_atomic_read_u64(&entry->state) >> 1);
+	}
+	pfree(locks->locks);
+	pfree(locks);
+	list_free_deep(suspects);
 }
 
 int
@@ -167,8 +196,7 @@ nr_sweep(void)
 	{
 		NR_POINT("sweep_locked");
 		AcceptInvalidationMessages();
-		for (uint32 i = 0; i < nr_shared->nentries; i++)
-			sweep_one(i);
+		free_suspects(mark_suspects());
 	}
 	PG_CATCH();
 	{

@@ -262,17 +262,23 @@ dropped_at_last(void)
 	nothing();
 }
 
+/* Somebody takes the next extent, writes in it and gives it back. */
+static void
+another_life(void)
+{
+	uint32_t	extent = nr_pool_alloc(&stage->e, 0, 1);
+
+	memset(nr_physical(&stage->e, 0, extent), 1, (size_t) 1 << stage->e.geo.extent_shift);
+	nr_pool_free(&stage->e, extent);
+}
+
 /* The extent had another life: what was written there then was before what session 1 writes. */
 static void
 extent_again(int i)
 {
-	uint32_t	extent;
-
 	if (i == 0)
 	{
-		extent = nr_pool_alloc(&stage->e, 0, 1);
-		memset(nr_physical(&stage->e, 0, extent), 1, (size_t) 1 << stage->e.geo.extent_shift);
-		nr_pool_free(&stage->e, extent);
+		another_life();
 		prepare_and_drop(0);
 	}
 	else
@@ -286,13 +292,9 @@ extent_again(int i)
 static void
 extent_next(int i)
 {
-	uint32_t	extent;
-
 	if (i == 0)
 	{
-		extent = nr_pool_alloc(&stage->e, 0, 1);
-		memset(nr_physical(&stage->e, 0, extent), 1, (size_t) 1 << stage->e.geo.extent_shift);
-		nr_pool_free(&stage->e, extent);
+		another_life();
 		prepare_and_drop(0);
 		board_prepare(0, 1, 0);
 	}
