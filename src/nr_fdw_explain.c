@@ -6,6 +6,7 @@
  */
 #include "nr_fdw.h"
 
+#include "nodes/nodeFuncs.h"
 #include "nodes/plannodes.h"
 #include "rewrite/rewriteManip.h"
 #include "utils/rel.h"
@@ -17,6 +18,29 @@
 #endif
 
 /* ---- scans ---- */
+
+/*
+ * What another node of the plan computes, as $n.  Which one that is follows from the nodes above, whom
+ * nobody tells this callback, and without them PostgreSQL takes a PARAM_EXEC for a bug (17, with assertions).
+ */
+static Node *
+foreign_params_by_number(Node *node, void *plan)
+{
+	ListCell   *lc;
+
+	if (node == NULL)
+		return NULL;
+	if (!IsA(node, Param) || ((Param *) node)->paramkind != PARAM_EXEC)
+		return expression_tree_mutator(node, foreign_params_by_number, plan);
+	node = copyObject(node);
+	foreach(lc, ((Plan *) plan)->initPlan)
+	{
+		if (list_member_int(((SubPlan *) lfirst(lc))->setParam, ((Param *) node)->paramid))
+			return node;
+	}
+	((Param *) node)->paramkind = PARAM_EXTERN;
+	return node;
+}
 
 /*
  * The comparison as the query has it.  In the plan's expressions the columns of
@@ -38,7 +62,7 @@ lookup_text(ForeignScanState *node, ExplainState *es)
 	}
 	else
 		shown = linitial(plan->fdw_recheck_quals);
-	return deparse_expression(shown,
+	return deparse_expression(foreign_params_by_number(shown, plan),
 							  set_deparse_context_plan(es->deparse_cxt, (Plan *) plan, NIL),
 							  list_length(es->rtable) > 1 || es->verbose, false);
 }
