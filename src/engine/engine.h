@@ -156,7 +156,7 @@ struct NrSession
 	uint32_t	replica;
 	uint32_t	inside;			/* depth of nr_enter */
 	uint32_t	entries;		/* how often it entered; tells one entry from the next */
-	uint32_t	excused;		/* how often it found that writers had stopped to look for it (rwlock.h) */
+	uint64_t	excused;		/* how often it found that writers had stopped to look for it (rwlock.h) */
 	bool		worker;			/* nr_worker_appoint */
 	NrAtomic64 *asleep;			/* where a worker has said so, or NULL */
 	uint32_t	crossed_group;	/* of which "crossed" counts, not flushed yet */
@@ -244,7 +244,7 @@ typedef struct NrHandle
 	uint32_t	ncopies;
 	uint32_t	r;				/* the replica: of the session, or 0 when the group has only one */
 	bool		look;			/* reads must look at the completed tail */
-	uint32_t	announced;		/* session->excused when its bit was set */
+	uint64_t	announced;		/* session->excused when it was last known to be looked for */
 	struct NrReaderLine *reader;	/* this session's on that replica: line, slot, buffer */
 	struct NrRequestSlot *slot;
 	char	   *buffer;

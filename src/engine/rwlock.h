@@ -91,7 +91,7 @@ nr_readers_present(NrEngine *e, struct NrReplica *rep, uint32_t w)
 {
 	uint64_t	excused = nr_load64_seq(&nr_excused(e, rep)[w]);	/* edge R1, edge R4, edge F1 */
 
-	/* a session that sets its bit after this has not looked at the flag, or at "current", yet */
+	/* who changes its bit in either after this has not looked at the flag, or at "current", yet */
 	return nr_load64_seq(&nr_readers(e, rep)[w]) & ~excused;	/* edge R1, edge F1 */
 }
 
