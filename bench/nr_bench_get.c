@@ -52,6 +52,9 @@
 
 #include "nr_fn.h"
 
+#include "ds/hash_find.h"
+#include "engine/enter.h"
+
 #include "storage/proc.h"
 
 /* In the extension this one is in a file of its own, so it is not inlined there. */
@@ -60,6 +63,10 @@ extern pg_noinline bool nr_exec_get(NrCache *cache, const NrKey *key, const char
 #if NR_BENCH_IS == NR_BENCH_IS_peer
 #define nr_enter(handle, cancellable)	((void) (handle), NR_OK)
 #define nr_leave(handle)				((void) (handle))
+#define nr_enter_quick(handle)			((void) (handle), true)
+#define nr_leave_quick(handle)			((void) (handle))
+#define ds_hash_guess(copy, hash)		(DsHashGuess) {0}
+#define ds_hash_guessed(copy, hash, before, guess)	((void) (before), (void) *(guess), ds_hash_line_of(copy, hash))
 #endif
 #if NR_BENCH_IS == NR_BENCH_IS_peer || NR_BENCH_IS == NR_BENCH_IS_still
 #define nr_token_follow()				((void) 0)

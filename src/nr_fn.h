@@ -130,6 +130,8 @@ nr_coerce(NrCoerce *coerce, Datum value, bool *isnull)
 {
 	if (likely(coerce->kind == NR_COERCE_DIRECT))
 		return value;
+	if (coerce->kind == NR_COERCE_INT && coerce->from_len == 4 && coerce->to_len == 8)
+		return Int64GetDatum(DatumGetInt32(value));
 	return nr_coerce_slow(coerce, value, isnull);
 }
 

@@ -6,7 +6,11 @@
  * for a pass-by-value result, looks nothing up but the key, and cannot fail
  * before the key is encoded.
  */
-#include "nr_fn.h"
+#include "nr_exec.h"
+
+#include "ds/hash_find.h"
+#include "ds/hash_key.h"
+#include "engine/enter.h"
 
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -17,6 +21,14 @@ PG_FUNCTION_INFO_V1(nr_get_typed);
 PG_FUNCTION_INFO_V1(nr_default_get);
 PG_FUNCTION_INFO_V1(nr_check);
 
+/* nr_get of the commonest kinds, one value that is passed by value, each has a function of its own. */
+typedef enum ReadLane
+{
+	LANE_ANY,
+	LANE_INT8,
+	LANE_VARLENA
+} ReadLane;
+
 typedef struct ReadSite
 {
 	NrSite		nr;				/* epoch 0 until the rest is resolved */
@@ -24,6 +36,7 @@ typedef struct ReadSite
 	NrCoerce	key;
 	NrKeyKind	key_kind;
 	int16		byval_len;		/* one value column, pass by value: its bytes; else 0 */
+	ReadLane	lane;
 	bool		is_text;		/* nr_get_text: no output function needed */
 	FmgrInfo	output;			/* nr_get_text */
 	MemoryContext context;
@@ -56,6 +69,13 @@ read_site_resolve(FunctionCallInfo fcinfo, bool typed)
 	/* a key that violates its domain is merely missing, so look it up as its base type */
 	nr_coerce_init(&site->key, context, getBaseType(nr_arg_type(fcinfo, 1)), def->key.basetypid,
 				   -1, def, def->key.attnum);
+	site->lane = LANE_ANY;
+	if (site->byval_len > 0 && site->key.kind == NR_COERCE_DIRECT && def->key_kind == NR_KEY_VARLENA)
+		site->lane = LANE_VARLENA;
+	else if (site->byval_len > 0 && def->key_kind == NR_KEY_INT8 &&
+			 (site->key.kind == NR_COERCE_DIRECT ||
+			  (site->key.kind == NR_COERCE_INT && site->key.from_len < 8)))
+		site->lane = LANE_INT8;
 	if (typed)
 		nr_check_fallback(def, nr_arg_type(fcinfo, 2), "nr_get");
 	else
@@ -103,10 +123,66 @@ read_lookup(FunctionCallInfo fcinfo, ReadSite *site, NrCache **cache, NrKey *key
 	return nr_exec_get(*cache, key, data, bytes);
 }
 
-Datum
-nr_get_typed(PG_FUNCTION_ARGS)
+/* The way in for read_byval when it is not free.  False: the cache is taken, there is nothing to be found. */
+static pg_noinline bool
+enter_slow(NrCache *cache)
 {
-	ReadSite   *site = read_site(fcinfo, true);
+	NrStatus	status;
+
+	while ((status = nr_enter(&cache->handle, true)) == NR_CANCELLED)
+		CHECK_FOR_INTERRUPTS();
+	return status == NR_OK;
+}
+
+/*
+ * A value that is passed by value: looked up where it lies, without a copy and with the search compiled
+ * for the key's length.  False: missing.  The transaction has not written to the cache.
+ */
+static pg_attribute_always_inline bool
+read_byval(const ReadSite *site, NrCache *cache, const void *key, uint32 key_bytes, uint64 hash,
+		   Datum *value, bool *isnull)
+{
+	NrHandle   *handle = &cache->handle;
+	const NrCopy *copy = handle->copy;	/* probably this one again */
+	DsHashGuess guess = ds_hash_guess(copy, hash);
+	DsHashValue at;
+	bool		found;
+
+	if (unlikely((handle->session->entries & (NR_FOLLOW_EVERY - 1)) == 0))
+		nr_token_follow();
+	if (unlikely(!nr_enter_quick(handle)) && !enter_slow(cache))
+		found = false;
+	else
+	{
+		NR_POINT("reader_inside");
+		found = ds_hash_find(handle->copy, ds_hash_guessed(handle->copy, hash, copy, &guess), hash, key,
+							 key_bytes, &at);
+		if (likely(found))
+		{
+			*isnull = at.length == 0;
+			if (likely(site->byval_len == 8 && at.length == 8))
+				*value = Int64GetDatum(ds_load64(at.bytes));
+			else if (at.length > 0)
+				*value = nr_fetch_byval((const char *) at.bytes, site->byval_len);
+		}
+		nr_leave_quick(handle);
+	}
+	handle->hits += found;
+	handle->misses += !found;
+	return found;
+}
+
+/* A text, or the like, that needs no detoasting. */
+static inline bool
+is_plain_varlena(const void *p)
+{
+	return VARATT_IS_4B_U(p) || (VARATT_IS_1B(p) && !VARATT_IS_1B_E(p));
+}
+
+/* nr_get of any kind. */
+static pg_noinline Datum
+get_any(FunctionCallInfo fcinfo, ReadSite *site)
+{
 	NrCache    *cache;
 	NrKey		key;
 	const char *data;
@@ -130,6 +206,71 @@ nr_get_typed(PG_FUNCTION_ARGS)
 	if (isnull)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(result);
+}
+
+/* What nr_get answers: what was found, or the fallback. */
+static inline Datum
+get_result(FunctionCallInfo fcinfo, bool found, Datum value, bool isnull)
+{
+	if (unlikely(!found))
+	{
+		value = PG_GETARG_DATUM(2);
+		isnull = PG_ARGISNULL(2);
+	}
+	fcinfo->isnull = isnull;
+	return isnull ? (Datum) 0 : value;
+}
+
+/* LANE_INT8: the key is a bigint, or becomes one without an error. */
+static pg_noinline Datum
+get_by_int8(FunctionCallInfo fcinfo, ReadSite *site)
+{
+	NrCache    *cache = site->nr.cache;
+	int64		key = DatumGetInt64(PG_GETARG_DATUM(1));
+	bool		found;
+	Datum		value = (Datum) 0;
+	bool		isnull = false;
+
+	if (unlikely(PG_ARGISNULL(1) || cache->stage != NULL))
+		return get_any(fcinfo, site);
+	if (site->key.kind == NR_COERCE_INT)
+		key = site->key.from_len == 4 ? DatumGetInt32(PG_GETARG_DATUM(1)) : DatumGetInt16(PG_GETARG_DATUM(1));
+	found = read_byval(site, cache, &key, sizeof(key), ds_hash_key_8(cache->seed, &key), &value, &isnull);
+	return get_result(fcinfo, found, value, isnull);
+}
+
+/* LANE_VARLENA: the key is a text, or the like. */
+static pg_noinline Datum
+get_by_varlena(FunctionCallInfo fcinfo, ReadSite *site)
+{
+	NrCache    *cache = site->nr.cache;
+	const void *p = DatumGetPointer(PG_GETARG_DATUM(1));
+	const char *key;
+	uint32		bytes;
+	bool		found;
+	Datum		value = (Datum) 0;
+	bool		isnull = false;
+
+	if (unlikely(PG_ARGISNULL(1) || cache->stage != NULL || !is_plain_varlena(p)))
+		return get_any(fcinfo, site);
+	key = VARDATA_ANY(p);
+	bytes = VARSIZE_ANY_EXHDR(p);
+	if (unlikely(bytes > DS_HASH_KEY_MAX))
+		return get_any(fcinfo, site);
+	found = read_byval(site, cache, key, bytes, ds_hash_key(cache->seed, key, bytes), &value, &isnull);
+	return get_result(fcinfo, found, value, isnull);
+}
+
+Datum
+nr_get_typed(PG_FUNCTION_ARGS)
+{
+	ReadSite   *site = read_site(fcinfo, true);
+
+	if (likely(site->lane == LANE_INT8))
+		return get_by_int8(fcinfo, site);
+	if (likely(site->lane == LANE_VARLENA))
+		return get_by_varlena(fcinfo, site);
+	return get_any(fcinfo, site);
 }
 
 Datum

@@ -7,22 +7,13 @@
  * wrong one would put an entry where no lookup finds it.
  */
 #include "ds/hash_root.h"
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
-/* Compiled for its length alone: "flatten" makes the compiler drop all other cases. */
-static __attribute__((flatten)) uint64_t
-hash_8(uint64_t seed, const void *key)
-{
-	return XXH3_64bits_withSeed(key, 8, seed);
-}
+#include "ds/hash_key.h"
 
 uint64_t
 ds_hash_key(uint64_t seed, const void *key, size_t key_bytes)
 {
 	if (key_bytes == 8)
-		return hash_8(seed, key);
+		return ds_hash_key_8(seed, key);
 	return XXH3_64bits_withSeed(key, key_bytes, seed);
 }
 

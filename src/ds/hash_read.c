@@ -6,75 +6,15 @@
  * (all three warm), the line.  The search within a line is compiled for keys
  * of 8, 4, 9 to 16 bytes, and for any.
  */
-#include "ds/hash_line.h"
+#include "ds/hash_find.h"
 
 /* Keys whose lines are on their way at the same time in DS_HASH_GET_MANY. */
 #define PREFETCH_AHEAD	16
 
-/* What is known of a key's length when the search is compiled. */
-typedef enum KeyWidth
-{
-	KEY_8,
-	KEY_4,
-	KEY_9_TO_16,
-	KEY_ANY
-} KeyWidth;
-
-typedef struct HashValue
-{
-	const uint8_t *bytes;
-	uint32_t	length;
-} HashValue;
-
-static inline __attribute__((always_inline)) bool
-key_equal(const uint8_t *a, const uint8_t *b, uint32_t key_bytes, KeyWidth width)
-{
-	switch (width)
-	{
-		case KEY_8:
-			return ds_load64(a) == ds_load64(b);
-		case KEY_4:
-			return ds_load32(a) == ds_load32(b);
-		case KEY_9_TO_16:
-			return ((ds_load64(a) ^ ds_load64(b)) |
-					(ds_load64(a + key_bytes - 8) ^ ds_load64(b + key_bytes - 8))) == 0;
-		default:
-			return ds_bytes_equal(a, b, key_bytes);
-	}
-}
-
-/*
- * Search a line whose entries all have step and klen of the line's header, and
- * klen is the key's: four keys at a time, the last of the line once more when
- * there are fewer.
- */
-static inline __attribute__((always_inline)) const uint8_t *
-find_alike(const DsHashLine *line, const uint8_t *key, uint32_t key_bytes, KeyWidth width)
-{
-	const uint8_t *first = line->entry + DS_HASH_HEAD_BYTES;
-	uint32_t	step = line->step;
-	uint32_t	last = (line->n - 1u) * step;
-
-	for (uint32_t at = 0; at <= last; at += 4 * step)
-	{
-		uint32_t	at1 = at + step < last ? at + step : last;
-		uint32_t	at2 = at1 + step < last ? at1 + step : last;
-		uint32_t	at3 = at2 + step < last ? at2 + step : last;
-		uint32_t	equal = (uint32_t) key_equal(first + at, key, key_bytes, width) |
-			(uint32_t) key_equal(first + at1, key, key_bytes, width) << 1 |
-			(uint32_t) key_equal(first + at2, key, key_bytes, width) << 2 |
-			(uint32_t) key_equal(first + at3, key, key_bytes, width) << 3;
-
-		if (equal != 0)
-			return first + at + (uint32_t) __builtin_ctz(equal) * step;
-	}
-	return NULL;
-}
-
 /* Search a line of any entries. */
 static inline __attribute__((always_inline)) bool
-find_mixed(const NrCopy *copy, const DsHashLine *line, uint32_t hash,
-		   const uint8_t *key, uint32_t key_bytes, KeyWidth width, HashValue *value)
+ds_find_mixed(const NrCopy *copy, const DsHashLine *line, uint32_t hash,
+		   const uint8_t *key, uint32_t key_bytes, DsKeyWidth width, DsHashValue *value)
 {
 	const uint8_t *entry = line->entry;
 	const uint8_t *end = entry + line->used;
@@ -88,14 +28,14 @@ find_mixed(const NrCopy *copy, const DsHashLine *line, uint32_t hash,
 			if (ds_entry_long_hash(entry) != hash)
 				continue;
 			block = ds_value_at(copy, ds_entry_long_ref(entry));
-			if (block->key_bytes == key_bytes && key_equal(block->bytes, key, key_bytes, width))
+			if (block->key_bytes == key_bytes && ds_key_equal(block->bytes, key, key_bytes, width))
 			{
 				value->bytes = block->bytes + key_bytes;
 				value->length = block->value_bytes;
 				return true;
 			}
 		}
-		else if (entry[1] == key_bytes && key_equal(entry + DS_HASH_HEAD_BYTES, key, key_bytes, width))
+		else if (entry[1] == key_bytes && ds_key_equal(entry + DS_HASH_HEAD_BYTES, key, key_bytes, width))
 		{
 			value->bytes = entry + DS_HASH_HEAD_BYTES + key_bytes;
 			value->length = (uint32_t) entry[0] - DS_HASH_HEAD_BYTES - key_bytes;
@@ -106,14 +46,14 @@ find_mixed(const NrCopy *copy, const DsHashLine *line, uint32_t hash,
 }
 
 static inline __attribute__((always_inline)) bool
-find_in_chain(const NrCopy *copy, const DsHashLine *line, uint32_t hash,
-			  const uint8_t *key, uint32_t key_bytes, KeyWidth width, HashValue *value)
+ds_find_in_chain(const NrCopy *copy, const DsHashLine *line, uint32_t hash,
+			  const uint8_t *key, uint32_t key_bytes, DsKeyWidth width, DsHashValue *value)
 {
 	do
 	{
-		if (width != KEY_ANY && line->step != 0 && line->klen == key_bytes)
+		if (width != DS_KEY_ANY && line->step != 0 && line->klen == key_bytes)
 		{
-			const uint8_t *at = find_alike(line, key, key_bytes, width);
+			const uint8_t *at = ds_find_alike(line, key, key_bytes, width);
 
 			if (at)
 			{
@@ -122,91 +62,49 @@ find_in_chain(const NrCopy *copy, const DsHashLine *line, uint32_t hash,
 				return true;
 			}
 		}
-		else if (find_mixed(copy, line, hash, key, key_bytes, width, value))
+		else if (ds_find_mixed(copy, line, hash, key, key_bytes, width, value))
 			return true;
 		line = ds_hash_line_next(copy, line);
 	} while (__builtin_expect(line != NULL, 0));
 	return false;
 }
 
-/*
- * One function for each width.  What a first line with entries alike cannot
- * answer is left to it, so that the common path is short and has all registers.
- */
-typedef bool (*FindInChain) (const NrCopy *copy, const DsHashLine *line, uint32_t hash,
-							 const uint8_t *key, uint32_t key_bytes, HashValue *value);
-
-static __attribute__((noinline)) bool
-chain_8(const NrCopy *copy, const DsHashLine *line, uint32_t hash,
-		const uint8_t *key, uint32_t key_bytes, HashValue *value)
+bool
+ds_hash_chain_8(const NrCopy *copy, const DsHashLine *line, uint32_t hash,
+		const uint8_t *key, uint32_t key_bytes, DsHashValue *value)
 {
 	(void) key_bytes;
-	return find_in_chain(copy, line, hash, key, 8, KEY_8, value);
+	return ds_find_in_chain(copy, line, hash, key, 8, DS_KEY_8, value);
 }
 
-static __attribute__((noinline)) bool
-chain_4(const NrCopy *copy, const DsHashLine *line, uint32_t hash,
-		const uint8_t *key, uint32_t key_bytes, HashValue *value)
+bool
+ds_hash_chain_4(const NrCopy *copy, const DsHashLine *line, uint32_t hash,
+		const uint8_t *key, uint32_t key_bytes, DsHashValue *value)
 {
 	(void) key_bytes;
-	return find_in_chain(copy, line, hash, key, 4, KEY_4, value);
+	return ds_find_in_chain(copy, line, hash, key, 4, DS_KEY_4, value);
 }
 
-static __attribute__((noinline)) bool
-chain_9_to_16(const NrCopy *copy, const DsHashLine *line, uint32_t hash,
-			  const uint8_t *key, uint32_t key_bytes, HashValue *value)
+bool
+ds_hash_chain_9_to_16(const NrCopy *copy, const DsHashLine *line, uint32_t hash,
+			  const uint8_t *key, uint32_t key_bytes, DsHashValue *value)
 {
-	return find_in_chain(copy, line, hash, key, key_bytes, KEY_9_TO_16, value);
+	return ds_find_in_chain(copy, line, hash, key, key_bytes, DS_KEY_9_TO_16, value);
 }
 
-static __attribute__((noinline)) bool
-chain_any(const NrCopy *copy, const DsHashLine *line, uint32_t hash,
-		  const uint8_t *key, uint32_t key_bytes, HashValue *value)
+bool
+ds_hash_chain_any(const NrCopy *copy, const DsHashLine *line, uint32_t hash,
+		  const uint8_t *key, uint32_t key_bytes, DsHashValue *value)
 {
-	return find_in_chain(copy, line, hash, key, key_bytes, KEY_ANY, value);
-}
-
-static inline __attribute__((always_inline)) bool
-find_first(const NrCopy *copy, const DsHashLine *line, uint64_t hash, const uint8_t *key,
-		   uint32_t key_bytes, KeyWidth width, FindInChain chain, HashValue *value)
-{
-	const uint8_t *at;
-
-	if (line->step == 0 || line->klen != key_bytes)
-		return chain(copy, line, (uint32_t) hash, key, key_bytes, value);
-	at = find_alike(line, key, key_bytes, width);
-	if (at)
-	{
-		value->bytes = at + key_bytes;
-		value->length = (uint32_t) line->step - DS_HASH_HEAD_BYTES - key_bytes;
-		return true;
-	}
-	if (line->next == 0)
-		return false;
-	return chain(copy, ds_hash_line_next(copy, line), (uint32_t) hash, key, key_bytes, value);
-}
-
-static inline __attribute__((always_inline)) bool
-find(const NrCopy *copy, const DsHashLine *line, uint64_t hash,
-	 const void *key, uint32_t key_bytes, HashValue *value)
-{
-	if (key_bytes == 8)
-		return find_first(copy, line, hash, key, 8, KEY_8, chain_8, value);
-	if (key_bytes == 4)
-		return find_first(copy, line, hash, key, 4, KEY_4, chain_4, value);
-	if (key_bytes > 8 && key_bytes <= 16)
-		return find_first(copy, line, hash, key, key_bytes, KEY_9_TO_16, chain_9_to_16, value);
-	return chain_any(copy, line, (uint32_t) hash, key, key_bytes, value);
+	return ds_find_in_chain(copy, line, hash, key, key_bytes, DS_KEY_ANY, value);
 }
 
 static NrStatus
 read_get(const NrCopy *copy, DsHashGet *get)
 {
-	const DsHashRoot *root = ds_hash_root(copy);
-	const DsHashLine *line = ds_hash_line(copy, root, ds_hash_bucket(root, get->hash));
-	HashValue	value;
+	DsHashValue value;
 
-	get->found = find(copy, line, get->hash, get->key, get->key_bytes, &value);
+	get->found = ds_hash_find(copy, ds_hash_line_of(copy, get->hash), get->hash, get->key, get->key_bytes, &value);
 	if (!get->found)
 	{
 		get->value_bytes = 0;
@@ -244,11 +142,11 @@ read_get_many(const NrCopy *copy, DsHashGetMany *get)
 		}
 		for (uint32_t i = from; i < from + n; i++)
 		{
-			HashValue	value;
+			DsHashValue	value;
 
 			get->at[i] = get->needed_bytes;
 			get->length[i] = -1;
-			if (!find(copy, line[i - from], get->hash[i], get->key[i], get->key_bytes[i], &value))
+			if (!ds_hash_find(copy, line[i - from], get->hash[i], get->key[i], get->key_bytes[i], &value))
 				continue;
 			get->found++;
 			get->length[i] = value.length;

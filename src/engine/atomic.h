@@ -76,6 +76,22 @@ NR_ATOMIC_OPS(64, NrAtomic64)
 /* *INDENT-ON* */
 #endif							/* NR_MODEL */
 
+/*
+ * A plain word that somebody else may be writing, aligned.  What comes out is a guess, to be believed only
+ * after it has been compared with the word itself, when nobody writes.
+ */
+static inline uint32_t
+nr_peek32(const void *p)
+{
+	return __atomic_load_n((const uint32_t *) p, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t
+nr_peek64(const void *p)
+{
+	return __atomic_load_n((const uint64_t *) p, __ATOMIC_RELAXED);
+}
+
 /* A counter that only one writes at a time, under a lock, and others look at: no locked instruction. */
 static inline void
 nr_bump64(NrAtomic64 *a, uint64_t x)

@@ -8,7 +8,7 @@
  */
 #include "engine/combine.h"
 #include "engine/crossing.h"
-#include "engine/leftright.h"
+#include "engine/enter.h"
 
 /* Bring the session's replica to position "need", or wait until somebody has.  False: cancelled. */
 static bool
@@ -75,45 +75,6 @@ wait_for_writer(NrHandle *h, bool cancellable)
 	return go_on;
 }
 
-/*
- * One step in.  False, and outside: with one copy, a writer is inside; or the
- * copy is not as far as "need".
- *
- * Of two copies the older one will do, if a commit has brought it there and is about to flip.  That
- * flip finds us inside, so neither copy changes before we have left.
- */
-static inline bool
-enter_try(NrHandle *h, uint64_t need)
-{
-	NrSession  *s = h->session;
-	struct NrReplica *rep = h->replica;
-	uint64_t	word = nr_inside_word(++s->entries, h->g);
-	uint32_t	c = 0;
-
-	if (h->ncopies == 2)
-	{
-		c = nr_lr_enter(h, word);
-		if (__builtin_expect(c > 1, 0))
-		{
-			nr_rw_reader_leave(h->reader);
-			return false;
-		}
-	}
-	else if (__builtin_expect(!nr_rw_reader_try(h, word), 0))
-		return false;
-	if (__builtin_expect(nr_load64_acq(&rep->applied[c]) < need, 0))	/* edge A1 */
-	{
-		if (h->ncopies == 1 || nr_load64_acq(&rep->ahead) < need)	/* edge F4 */
-		{
-			nr_rw_reader_leave(h->reader);
-			return false;
-		}
-		c = 1 - c;
-	}
-	h->copy = &h->copies[c];
-	return true;
-}
-
 /* The way in when somebody is in the way. */
 static NrStatus
 enter_slow(NrHandle *h, uint64_t need, bool cancellable)
@@ -134,7 +95,7 @@ enter_slow(NrHandle *h, uint64_t need, bool cancellable)
 		}
 		if (nr_position(rep) < need)
 			go_on = catch_up(h, need, cancellable);
-		else if (enter_try(h, need))
+		else if (nr_enter_try(h, need))
 			break;
 		else if (h->ncopies == 2)
 			continue;			/* only the position was in the way */
@@ -162,7 +123,7 @@ NrStatus
 nr_enter(NrHandle *h, bool cancellable)
 {
 	NrSession  *s = h->session;
-	uint64_t	need = 0;
+	uint64_t	need;
 	NrStatus	status;
 
 	/* A nested read sees what the outer one sees: the copy does not change under it. */
@@ -172,10 +133,8 @@ nr_enter(NrHandle *h, bool cancellable)
 		return NR_OK;
 	}
 
-	/* Otherwise what has completed is in the copy: no line to look at. */
-	if (h->look)
-		need = nr_load64_acq(&h->group->completed); /* edge C1 */
-	if (__builtin_expect(enter_try(h, need), 1))
+	need = nr_enter_need(h);
+	if (__builtin_expect(nr_enter_try(h, need), 1))
 	{
 		s->inside = 1;
 		return NR_OK;
