@@ -49,6 +49,15 @@ find_nothing(void *op)
 					get->length[i] = -1;
 				break;
 			}
+		case DS_HASH_GET_FIXED:
+			{
+				DsHashGetFixed *get = op;
+
+				get->empty = 0;
+				get->missing = get->n;
+				memset(get->state, DS_HASH_FIXED_MISSING, get->n);
+				break;
+			}
 		case DS_HASH_SCAN:
 			((DsHashScan *) op)->n = 0;
 			((DsHashScan *) op)->needed_bytes = 0;

@@ -60,7 +60,10 @@ extern Oid	nr_arg_type(FunctionCallInfo fcinfo, int argno);
 extern char *nr_cache_literal(const NrCacheDef *def);
 extern char *nr_relation_literal(Oid relid, const char *otherwise);
 
-/* A context for what a site resolves, emptied: made in *context at the first call. */
+/*
+ * A context for what a site resolves, in *context: at first the one that the site is in,
+ * from the second time on one of its own, emptied.
+ */
 extern MemoryContext nr_site_context(FunctionCallInfo fcinfo, MemoryContext *context);
 
 /*
@@ -171,6 +174,13 @@ extern char *nr_column_store(const NrCacheDef *def, const NrColumn *col, Datum v
 
 /* ERROR program_limit_exceeded when an entry is over nr_cache.max_entry or the structure's limit. */
 extern void nr_check_entry_bytes(const NrCacheDef *def, size_t key_bytes, size_t value_bytes);
+
+/* A text, or the like, that needs no detoasting? */
+static inline bool
+nr_plain_varlena(const void *p)
+{
+	return VARATT_IS_4B_U(p) || (VARATT_IS_1B(p) && !VARATT_IS_1B_E(p));
+}
 
 /* The slow kinds of nr_key_encode_as. */
 extern void nr_key_of_varlena(const NrCacheDef *def, Datum key, NrKey *out);

@@ -9,6 +9,7 @@
  */
 #include "nr_fn.h"
 
+#include "ds/hash_key.h"
 #include "nr_stage.h"
 
 #include "access/tupmacs.h"
@@ -39,6 +40,7 @@ typedef struct ManySite
 	int16		typlen;
 	bool		typbyval;
 	char		typalign;
+	bool		quick;			/* many_quick can be tried */
 } ManySite;
 
 /* The keys of one call, NULLs left out, and their answers. */
@@ -80,6 +82,9 @@ many_resolve(FunctionCallInfo fcinfo, Oid keytype)
 		nr_coerce_init(&site->key, context, getBaseType(keytype), def->key.basetypid, -1, def,
 					   def->key.attnum);
 	}
+	site->quick = OidIsValid(keytype) && site->key.kind == NR_COERCE_DIRECT &&
+		(def->key_kind == NR_KEY_INT8 || def->key_kind == NR_KEY_VARLENA) &&
+		def->nvalues == 1 && site->typbyval;
 	site->nr.epoch = epoch;
 	return site;
 }
@@ -349,6 +354,93 @@ many_build(const ManySite *site, const Many *many, const ArrayType *shape,
 	return PointerGetDatum(array);
 }
 
+/* ---- the commonest kinds: keys as they are, one value that is passed by value ---- */
+
+/* NULL: some key needs more care. */
+static DsHashKeyRef *
+quick_keys(const NrCache *cache, const ManySite *site, const ArrayType *array, int n)
+{
+	DsHashKeyRef *keys = palloc(n * sizeof(DsHashKeyRef));
+	const char *at = ARR_DATA_PTR(array);
+
+	if (site->keybyval)
+	{
+		Assert(site->keylen == sizeof(int64));
+		for (int i = 0; i < n; i++, at += sizeof(int64))
+		{
+			keys[i].key = at;
+			keys[i].key_bytes = sizeof(int64);
+			keys[i].hash = ds_hash_key_8(cache->seed, at);
+		}
+		return keys;
+	}
+	for (int i = 0; i < n; i++)
+	{
+		uint32		bytes = VARSIZE_ANY_EXHDR(at);
+
+		if (!nr_plain_varlena(at) || bytes > DS_HASH_KEY_MAX)
+			return NULL;
+		keys[i].key = VARDATA_ANY(at);
+		keys[i].key_bytes = bytes;
+		keys[i].hash = ds_hash_key(cache->seed, keys[i].key, bytes);
+		at += VARSIZE_ANY(at);
+		at = (const char *) att_align_nominal(at, site->keyalign);
+	}
+	return keys;
+}
+
+/* "from" has all answers, each in its place; some of them are NULL. */
+static ArrayType *
+quick_with_nulls(const ManySite *site, const ArrayType *from, int n, const DsHashGetFixed *get,
+				 bool fallback_isnull)
+{
+	uint32		nulls = get->empty + (fallback_isnull ? get->missing : 0);
+	ArrayType  *array = array_like(from, site->type, n, (size_t) (n - nulls) * site->typlen, true);
+	bits8	   *bitmap = ARR_NULLBITMAP(array);
+	char	   *to = ARR_DATA_PTR(array);
+
+	for (int i = 0; i < n; i++)
+	{
+		if (get->state[i] == DS_HASH_FIXED_EMPTY || (fallback_isnull && get->state[i] == DS_HASH_FIXED_MISSING))
+			continue;
+		memcpy(to, get->out + (size_t) i * site->typlen, site->typlen);
+		to += site->typlen;
+		bitmap[i / 8] |= 1 << (i % 8);
+	}
+	return array;
+}
+
+/* Values straight to their places in the answer.  NULL: nothing is done yet, and the keys need more care. */
+static ArrayType *
+many_quick(NrCache *cache, const ManySite *site, const ArrayType *array, int n, Datum fallback,
+		   bool fallback_isnull)
+{
+	DsHashGetFixed get = {.code = DS_HASH_GET_FIXED,.n = n,.width = site->typlen};
+	ArrayType  *answer;
+
+	if (ARR_HASNULL(array) || cache->stage != NULL)
+		return NULL;
+	get.key = quick_keys(cache, site, array, n);
+	if (get.key == NULL)
+		return NULL;
+	answer = array_like(array, site->type, n, (size_t) n * site->typlen, false);
+	get.out = ARR_DATA_PTR(answer);
+	get.state = palloc(n);
+	nr_exec_read(cache, &get);
+	cache->handle.hits += n - get.missing;
+	cache->handle.misses += get.missing;
+
+	if (get.missing > 0 && !fallback_isnull)
+	{
+		for (int i = 0; i < n; i++)
+			if (get.state[i] == DS_HASH_FIXED_MISSING)
+				store_att_byval(get.out + (size_t) i * site->typlen, fallback, site->typlen);
+	}
+	if (get.empty > 0 || (get.missing > 0 && fallback_isnull))
+		return quick_with_nulls(site, answer, n, &get, fallback_isnull);
+	return answer;
+}
+
 /* The fallback as a stored value of the cache's only value column. */
 static const char *
 many_fallback(const NrCacheDef *def, Datum fallback, int64 *bytes)
@@ -389,6 +481,13 @@ nr_get_many(PG_FUNCTION_ARGS)
 				 errdetail("One call takes at most %d keys.", KEYS_MAX),
 				 errhint("Ask in several calls, or join the cache as a table.")));
 
+	if (site->quick)
+	{
+		ArrayType  *answer = many_quick(site->nr.cache, site, array, many.n, PG_GETARG_DATUM(2), PG_ARGISNULL(2));
+
+		if (answer != NULL)
+			PG_RETURN_ARRAYTYPE_P(answer);
+	}
 	datums = many_coerce(site, array, &many);
 	cache = nr_site_again(&site->nr, site->fingerprint, AccessShareLock, ACL_SELECT);
 	many_encode(cache, &many, datums);

@@ -172,13 +172,6 @@ read_byval(const ReadSite *site, NrCache *cache, const void *key, uint32 key_byt
 	return found;
 }
 
-/* A text, or the like, that needs no detoasting. */
-static inline bool
-is_plain_varlena(const void *p)
-{
-	return VARATT_IS_4B_U(p) || (VARATT_IS_1B(p) && !VARATT_IS_1B_E(p));
-}
-
 /* nr_get of any kind. */
 static pg_noinline Datum
 get_any(FunctionCallInfo fcinfo, ReadSite *site)
@@ -251,7 +244,7 @@ get_by_varlena(FunctionCallInfo fcinfo, ReadSite *site)
 	Datum		value = (Datum) 0;
 	bool		isnull = false;
 
-	if (unlikely(PG_ARGISNULL(1) || cache->stage != NULL || !is_plain_varlena(p)))
+	if (unlikely(PG_ARGISNULL(1) || cache->stage != NULL || !nr_plain_varlena(p)))
 		return get_any(fcinfo, site);
 	key = VARDATA_ANY(p);
 	bytes = VARSIZE_ANY_EXHDR(p);

@@ -137,6 +137,7 @@ typedef enum DsHashReadCode
 {
 	DS_HASH_GET = 1,
 	DS_HASH_GET_MANY,
+	DS_HASH_GET_FIXED,
 	DS_HASH_SCAN,
 	DS_HASH_STAT
 } DsHashReadCode;
@@ -179,6 +180,37 @@ typedef struct DsHashGetMany
 	uint32_t	found;
 	size_t		needed_bytes;
 } DsHashGetMany;
+
+/*
+ * Many keys whose values, if not empty, all have "width" bytes, 1 to 8, each straight to its place: out +
+ * i * width.  "state" tells what there was; where nothing was found "out" is left alone.
+ */
+typedef enum DsHashFixed
+{
+	DS_HASH_FIXED_FOUND,
+	DS_HASH_FIXED_EMPTY,		/* a value, of no bytes */
+	DS_HASH_FIXED_MISSING
+} DsHashFixed;
+
+typedef struct DsHashKeyRef
+{
+	const void *key;
+	uint64_t	hash;
+	uint32_t	key_bytes;
+} DsHashKeyRef;
+
+typedef struct DsHashGetFixed
+{
+	DsHashReadCode code;
+	uint32_t	n;
+	const DsHashKeyRef *key;
+	uint32_t	width;
+	char	   *out;
+	/* answer; array by the caller */
+	uint8_t    *state;			/* DsHashFixed of each */
+	uint32_t	empty;
+	uint32_t	missing;
+} DsHashGetFixed;
 
 /*
  * All entries, in a deterministic order, packed into "out": DsHashScanEntry,

@@ -8,7 +8,7 @@
  */
 #include "ds/hash_find.h"
 
-/* Keys whose lines are on their way at the same time in DS_HASH_GET_MANY. */
+/* Keys whose lines are on their way at the same time when there are many. */
 #define PREFETCH_AHEAD	16
 
 /* Search a line of any entries. */
@@ -158,6 +158,74 @@ read_get_many(const NrCopy *copy, DsHashGetMany *get)
 	return NR_OK;
 }
 
+/* A value of "width" bytes to its place.  Widths are those of types, so a branch and no call. */
+static inline __attribute__((always_inline)) uint8_t
+fixed_answer(bool found, const DsHashValue *value, uint32_t width, char *to)
+{
+	if (!found)
+		return DS_HASH_FIXED_MISSING;
+	if (value->length < width)
+		return DS_HASH_FIXED_EMPTY;
+	if (width == 8)
+		memcpy(to, value->bytes, 8);
+	else
+		ds_bytes_copy(to, value->bytes, width);
+	return DS_HASH_FIXED_FOUND;
+}
+
+/* Fetch the lines of a block of keys. */
+static inline uint32_t
+fixed_fetch(const NrCopy *copy, const DsHashGetFixed *get, uint32_t from, const DsHashLine **line)
+{
+	const DsHashRoot *root = ds_hash_root(copy);
+	uint32_t	n = get->n - from < PREFETCH_AHEAD ? get->n - from : PREFETCH_AHEAD;
+
+	for (uint32_t i = 0; i < n; i++)
+	{
+		line[i] = ds_hash_line_of(copy, get->key[from + i].hash);
+		__builtin_prefetch(line[i]);
+		if (root->line_shift > 6)
+			__builtin_prefetch((const char *) line[i] + NR_CACHE_LINE);
+		for (uint32_t at = 2 * NR_CACHE_LINE; at < 1u << root->line_shift; at += NR_CACHE_LINE)
+			__builtin_prefetch((const char *) line[i] + at);
+	}
+	return n;
+}
+
+/* While one block of keys is looked for, the lines of the next one are on their way. */
+static __attribute__((noinline)) NrStatus
+read_get_fixed(const NrCopy *copy, DsHashGetFixed *get)
+{
+	const DsHashLine *line[2][PREFETCH_AHEAD];
+	uint32_t	counts[DS_HASH_FIXED_MISSING + 1] = {0};
+	uint32_t	width = get->width;
+	char	   *to = get->out;
+	uint32_t	n = fixed_fetch(copy, get, 0, line[0]);
+	uint32_t	block = 0;
+
+	for (uint32_t from = 0; n > 0;)
+	{
+		uint32_t	next = fixed_fetch(copy, get, from + n, line[~block & 1]);
+
+		for (uint32_t i = 0; i < n; i++, to += width)
+		{
+			const DsHashKeyRef *key = &get->key[from + i];
+			DsHashValue value;
+			bool		found = ds_hash_find(copy, line[block & 1][i], key->hash, key->key, key->key_bytes, &value);
+			uint8_t		state = fixed_answer(found, &value, width, to);
+
+			get->state[from + i] = state;
+			counts[state]++;
+		}
+		from += n;
+		n = next;
+		block++;
+	}
+	get->empty = counts[DS_HASH_FIXED_EMPTY];
+	get->missing = counts[DS_HASH_FIXED_MISSING];
+	return NR_OK;
+}
+
 /* One entry for the caller, padding zeroed: nothing of another cache may leak out in it. */
 static char *
 scan_put(char *out, const DsHashEntry *e)
@@ -232,6 +300,8 @@ ds_hash_read(const NrCopy *copy, const void *op, void *resp)
 	{
 		case DS_HASH_GET_MANY:
 			return read_get_many(copy, read);
+		case DS_HASH_GET_FIXED:
+			return read_get_fixed(copy, read);
 		case DS_HASH_SCAN:
 			return read_scan(copy, read);
 		case DS_HASH_STAT:

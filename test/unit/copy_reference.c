@@ -239,6 +239,53 @@ compare_many(const CopyHarness *h, const RefEntry *const *entry, uint32_t n)
 	return NULL;
 }
 
+/* All of them with values of this width at least, or shorter, and behind them one key that is not there. */
+static const char *
+compare_fixed(const CopyHarness *h, const RefEntry *const *entry, uint32_t n, uint32_t width)
+{
+	static const char nowhere[DS_HASH_KEY_MAX] = "not there";
+	char		out[(MANY + 1) * 8];
+	uint8_t		state[MANY + 1];
+	DsHashKeyRef key[MANY + 1];
+	uint32_t	short_ones = 0;
+	DsHashArg	arg;
+	DsHashGetFixed get = {.code = DS_HASH_GET_FIXED, .n = n + 1, .key = key, .width = width, .out = out, .state = state};
+
+	memcpy(&arg, h->config.arg, sizeof(arg));
+	memset(out, '?', sizeof(out));
+	for (uint32_t i = 0; i <= n; i++)
+	{
+		key[i].key = i < n ? (const void *) entry[i]->bytes : nowhere;
+		key[i].key_bytes = i < n ? entry[i]->key_bytes : sizeof(nowhere);
+		key[i].hash = ds_hash_key(arg.seed, key[i].key, key[i].key_bytes);
+	}
+	h->dispatch->dispatch(&h->copy, &get, NULL);
+	for (uint32_t i = 0; i < n; i++)
+	{
+		bool		is_short = entry[i]->value_bytes < width;
+		const char *want = is_short ? "????????" : (const char *) entry[i]->bytes + entry[i]->key_bytes;
+
+		short_ones += is_short;
+		if (state[i] != (is_short ? DS_HASH_FIXED_EMPTY : DS_HASH_FIXED_FOUND) ||
+			memcmp(out + i * width, want, width) != 0)
+			return "get_fixed value";
+	}
+	if (state[n] != DS_HASH_FIXED_MISSING || memcmp(out + n * width, "????????", width) != 0)
+		return "get_fixed found what is not there";
+	return get.missing == 1 && get.empty == short_ones ? NULL : "get_fixed counts";
+}
+
+/* One visit for many keys, in each form. */
+static const char *
+compare_visits(const CopyHarness *h, const RefEntry *const *entry, uint32_t n)
+{
+	const char *broken = compare_many(h, entry, n);
+
+	for (uint32_t width = 1; width <= 8 && !broken; width *= 2)
+		broken = compare_fixed(h, entry, n, width);
+	return broken;
+}
+
 const char *
 ref_compare(const RefMap *map, const CopyHarness *h)
 {
@@ -259,9 +306,9 @@ ref_compare(const RefMap *map, const CopyHarness *h)
 			many[n++] = e;
 			if (n == MANY)
 			{
-				broken = compare_many(h, many, n);
+				broken = compare_visits(h, many, n);
 				n = 0;
 			}
 		}
-	return broken || n == 0 ? broken : compare_many(h, many, n);
+	return broken || n == 0 ? broken : compare_visits(h, many, n);
 }
