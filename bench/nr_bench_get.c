@@ -42,6 +42,8 @@
 #define nr_exec_get			NR_BENCH_NAME(exec_get)
 #define nr_exec_get_before	NR_BENCH_NAME(exec_get_before)
 #define nr_exec_exists		NR_BENCH_NAME(exec_exists)
+#define nr_exec_enter		NR_BENCH_NAME(exec_enter)
+#define nr_exec_fetch		NR_BENCH_NAME(exec_fetch)
 #define nr_exec_scan		NR_BENCH_NAME(exec_scan)
 #define nr_exec_scan_retired	NR_BENCH_NAME(exec_scan_retired)
 #define nr_scratch_reserve	NR_BENCH_NAME(scratch_reserve)

@@ -9,6 +9,8 @@
  */
 #include "nr_exec.h"
 
+#include "ds/hash_find.h"
+#include "engine/enter.h"
 #include "nr_stage.h"
 
 #include "utils/memutils.h"
@@ -177,13 +179,29 @@ nr_exec_get_before(NrCache *cache, const NrKey *key, CommandId before,
 	return get_shared(cache, key, data, bytes);
 }
 
+pg_noinline bool
+nr_exec_enter(NrCache *cache)
+{
+	NrStatus	status;
+
+	while ((status = nr_enter(&cache->handle, true)) == NR_CANCELLED)
+		CHECK_FOR_INTERRUPTS();
+	return status == NR_OK;
+}
+
+void
+nr_exec_fetch(const NrCache *cache, const NrKey *key)
+{
+	for (uint32 c = 0; c < cache->handle.ncopies; c++)
+		(void) ds_hash_guess(&cache->handle.copies[c], key->hash);
+}
+
 bool
 nr_exec_exists(NrCache *cache, const NrKey *key)
 {
-	char		nothing;
-	DsHashGet	get = {
-		.code = DS_HASH_GET, .key = key->data, .key_bytes = key->bytes, .hash = key->hash, .out = &nothing
-	};
+	NrHandle   *handle = &cache->handle;
+	DsHashValue value;
+	bool		found;
 
 	if (cache->stage != NULL)
 	{
@@ -194,8 +212,15 @@ nr_exec_exists(NrCache *cache, const NrKey *key)
 		if (staged != NR_STAGED_NOT)
 			return staged == NR_STAGED_VALUE;
 	}
-	exec_read(cache, &get);
-	return get.found;
+	if (unlikely((handle->session->entries & (NR_FOLLOW_EVERY - 1)) == 0))
+		nr_token_follow();
+	if (unlikely(!nr_enter_quick(handle)) && !nr_exec_enter(cache))
+		return false;
+	NR_POINT("reader_inside");
+	found = ds_hash_find(handle->copy, ds_hash_line_of(handle->copy, key->hash), key->hash, key->data,
+						 key->bytes, &value);
+	nr_leave_quick(handle);
+	return found;
 }
 
 /* Is a copy too large?  An ERROR, unless "refused" is there to be told. */

@@ -24,6 +24,15 @@ typedef struct NrScratch
 extern void nr_scratch_reserve(NrScratch *scratch, size_t bytes);
 
 /*
+ * The way in when nr_enter_quick has found that it is not free; waits are interruptible.  False: not inside, the cache
+ * is taken, and there is nothing to be found.
+ */
+extern bool nr_exec_enter(NrCache *cache);
+
+/* A write to this key follows: fetch its line while the operation makes its way. */
+extern void nr_exec_fetch(const NrCache *cache, const NrKey *key);
+
+/*
  * Bytes of the value columns, in scratch memory: good until the next call of this
  * or nr_exec_put.  Toasted values are replaced by plain ones.  ERROR
  * program_limit_exceeded when the entry is too large.

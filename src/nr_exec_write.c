@@ -292,8 +292,10 @@ bool
 nr_exec_put(NrCache *cache, const NrKey *key, Datum *values, const bool *isnull)
 {
 	uint32		bytes;
-	const char *value = encode_value(cache, key, values, isnull, &bytes);
+	const char *value;
 
+	nr_exec_fetch(cache, key);	/* on its way while the operation goes its own */
+	value = encode_value(cache, key, values, isnull, &bytes);
 	return nr_exec_put_bytes(cache, key, value, bytes);
 }
 

@@ -123,17 +123,6 @@ read_lookup(FunctionCallInfo fcinfo, ReadSite *site, NrCache **cache, NrKey *key
 	return nr_exec_get(*cache, key, data, bytes);
 }
 
-/* The way in for read_byval when it is not free.  False: the cache is taken, there is nothing to be found. */
-static pg_noinline bool
-enter_slow(NrCache *cache)
-{
-	NrStatus	status;
-
-	while ((status = nr_enter(&cache->handle, true)) == NR_CANCELLED)
-		CHECK_FOR_INTERRUPTS();
-	return status == NR_OK;
-}
-
 /*
  * A value that is passed by value: looked up where it lies, without a copy and with the search compiled
  * for the key's length.  False: missing.  The transaction has not written to the cache.
@@ -150,7 +139,7 @@ read_byval(const ReadSite *site, NrCache *cache, const void *key, uint32 key_byt
 
 	if (unlikely((handle->session->entries & (NR_FOLLOW_EVERY - 1)) == 0))
 		nr_token_follow();
-	if (unlikely(!nr_enter_quick(handle)) && !enter_slow(cache))
+	if (unlikely(!nr_enter_quick(handle)) && !nr_exec_enter(cache))
 		found = false;
 	else
 	{

@@ -112,9 +112,11 @@ ds_find_alike_first(const DsHashLine *line, uint32_t capacity, const uint8_t *ke
 	return equal != 0 ? first + (uint32_t) __builtin_ctz(equal) * step : NULL;
 }
 
+/* "more" as in ds_hash_find_here. */
 static inline __attribute__((always_inline)) bool
 ds_find_first(const NrCopy *copy, const DsHashLine *line, uint64_t hash, const uint8_t *key,
-			  uint32_t key_bytes, DsKeyWidth width, DsFindInChain chain, DsHashValue *value)
+			  uint32_t key_bytes, DsKeyWidth width, DsFindInChain chain, DsHashValue *value,
+			  const DsHashLine **more)
 {
 	const uint8_t *at;
 
@@ -129,7 +131,11 @@ ds_find_first(const NrCopy *copy, const DsHashLine *line, uint64_t hash, const u
 	}
 	if (line->next == 0)
 		return false;
-	return chain(copy, ds_hash_line_next(copy, line), (uint32_t) hash, key, key_bytes, value);
+	line = ds_hash_line_next(copy, line);
+	if (more == NULL)
+		return chain(copy, line, (uint32_t) hash, key, key_bytes, value);
+	*more = line;
+	return false;
 }
 
 /* The line of a hash. */
@@ -208,18 +214,39 @@ ds_hash_guessed(const NrCopy *copy, uint64_t hash, const NrCopy *guessed, const 
 	return ds_hash_line_of(copy, hash);
 }
 
-/* Is the key in this line or those behind it?  "value" is good until the copy is left. */
+/*
+ * Is the key in a bucket's first line?  If that is not known yet, *more is the line to go on at, by
+ * ds_hash_find_behind; who has other keys to look for may fetch it meanwhile.  "value" is good until the
+ * copy is left.  With more NULL all lines are searched.
+ */
 static inline __attribute__((always_inline)) bool
-ds_hash_find(const NrCopy *copy, const DsHashLine *line, uint64_t hash,
-	 const void *key, uint32_t key_bytes, DsHashValue *value)
+ds_hash_find_here(const NrCopy *copy, const DsHashLine *line, uint64_t hash,
+				  const void *key, uint32_t key_bytes, DsHashValue *value, const DsHashLine **more)
 {
 	if (key_bytes == 8)
-		return ds_find_first(copy, line, hash, key, 8, DS_KEY_8, ds_hash_chain_8, value);
+		return ds_find_first(copy, line, hash, key, 8, DS_KEY_8, ds_hash_chain_8, value, more);
 	if (key_bytes == 4)
-		return ds_find_first(copy, line, hash, key, 4, DS_KEY_4, ds_hash_chain_4, value);
+		return ds_find_first(copy, line, hash, key, 4, DS_KEY_4, ds_hash_chain_4, value, more);
 	if (key_bytes > 8 && key_bytes <= 16)
-		return ds_find_first(copy, line, hash, key, key_bytes, DS_KEY_9_TO_16, ds_hash_chain_9_to_16, value);
+		return ds_find_first(copy, line, hash, key, key_bytes, DS_KEY_9_TO_16, ds_hash_chain_9_to_16, value, more);
 	return ds_hash_chain_any(copy, line, (uint32_t) hash, key, key_bytes, value);
+}
+
+/* Is the key in this line or those behind it? */
+static inline __attribute__((always_inline)) bool
+ds_hash_find(const NrCopy *copy, const DsHashLine *line, uint64_t hash,
+			 const void *key, uint32_t key_bytes, DsHashValue *value)
+{
+	return ds_hash_find_here(copy, line, hash, key, key_bytes, value, NULL);
+}
+
+static inline bool
+ds_hash_find_behind(const NrCopy *copy, const DsHashLine *line, uint64_t hash,
+					const void *key, uint32_t key_bytes, DsHashValue *value)
+{
+	DsFindInChain chain = key_bytes == 8 ? ds_hash_chain_8 : key_bytes == 4 ? ds_hash_chain_4 : ds_hash_chain_9_to_16;
+
+	return chain(copy, line, (uint32_t) hash, key, key_bytes, value);
 }
 
 #endif							/* DS_HASH_FIND_H */

@@ -192,37 +192,85 @@ fixed_fetch(const NrCopy *copy, const DsHashGetFixed *get, uint32_t from, const 
 	return n;
 }
 
-/* While one block of keys is looked for, the lines of the next one are on their way. */
+/* A key that was not in its bucket's first line. */
+typedef struct FixedLater
+{
+	uint32_t	i;
+	const DsHashLine *line;
+} FixedLater;
+
+static inline void
+fixed_note(DsHashGetFixed *get, uint32_t i, bool found, const DsHashValue *value)
+{
+	uint8_t		state = fixed_answer(found, value, get->width, get->out + (size_t) i * get->width);
+
+	get->state[i] = state;
+	get->empty += state == DS_HASH_FIXED_EMPTY;
+	get->missing += state == DS_HASH_FIXED_MISSING;
+}
+
+/* Look for a block of keys in the first lines.  Returns how many must be looked for in the next one, whose lines are fetched. */
+static uint32_t
+fixed_block(const NrCopy *copy, DsHashGetFixed *get, uint32_t from, uint32_t n, const DsHashLine *const *line,
+			FixedLater *later)
+{
+	uint32_t	nlater = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+	{
+		const DsHashKeyRef *key = &get->key[from + i];
+		const DsHashLine *more = NULL;
+		DsHashValue value;
+		bool		found = ds_hash_find_here(copy, line[i], key->hash, key->key, key->key_bytes, &value, &more);
+
+		if (__builtin_expect(more != NULL, 0))
+		{
+			__builtin_prefetch(more);
+			later[nlater++] = (FixedLater) {.i = from + i, .line = more};
+		}
+		else
+			fixed_note(get, from + i, found, &value);
+	}
+	return nlater;
+}
+
+static void
+fixed_rest(const NrCopy *copy, DsHashGetFixed *get, const FixedLater *later, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+	{
+		const DsHashKeyRef *key = &get->key[later[i].i];
+		DsHashValue value;
+		bool		found = ds_hash_find_behind(copy, later[i].line, key->hash, key->key, key->key_bytes, &value);
+
+		fixed_note(get, later[i].i, found, &value);
+	}
+}
+
+/*
+ * While one block of keys is looked for, the lines of the next one are on their way, and the second lines for
+ * the one before.
+ */
 static __attribute__((noinline)) NrStatus
 read_get_fixed(const NrCopy *copy, DsHashGetFixed *get)
 {
 	const DsHashLine *line[2][PREFETCH_AHEAD];
-	uint32_t	counts[DS_HASH_FIXED_MISSING + 1] = {0};
-	uint32_t	width = get->width;
-	char	   *to = get->out;
+	FixedLater	later[2][PREFETCH_AHEAD];
+	uint32_t	nlater[2] = {0, 0};
 	uint32_t	n = fixed_fetch(copy, get, 0, line[0]);
-	uint32_t	block = 0;
+	uint32_t	now = 0;
 
-	for (uint32_t from = 0; n > 0;)
+	get->empty = get->missing = 0;
+	for (uint32_t from = 0; n > 0; now = 1 - now)
 	{
-		uint32_t	next = fixed_fetch(copy, get, from + n, line[~block & 1]);
+		uint32_t	next = fixed_fetch(copy, get, from + n, line[1 - now]);
 
-		for (uint32_t i = 0; i < n; i++, to += width)
-		{
-			const DsHashKeyRef *key = &get->key[from + i];
-			DsHashValue value;
-			bool		found = ds_hash_find(copy, line[block & 1][i], key->hash, key->key, key->key_bytes, &value);
-			uint8_t		state = fixed_answer(found, &value, width, to);
-
-			get->state[from + i] = state;
-			counts[state]++;
-		}
+		nlater[now] = fixed_block(copy, get, from, n, line[now], later[now]);
+		fixed_rest(copy, get, later[1 - now], nlater[1 - now]);
 		from += n;
 		n = next;
-		block++;
 	}
-	get->empty = counts[DS_HASH_FIXED_EMPTY];
-	get->missing = counts[DS_HASH_FIXED_MISSING];
+	fixed_rest(copy, get, later[1 - now], nlater[1 - now]);
 	return NR_OK;
 }
 
