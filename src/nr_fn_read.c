@@ -21,13 +21,17 @@ PG_FUNCTION_INFO_V1(nr_get_typed);
 PG_FUNCTION_INFO_V1(nr_default_get);
 PG_FUNCTION_INFO_V1(nr_check);
 
-/* nr_get of the commonest kinds, one value that is passed by value, each has a function of its own. */
+/* nr_get of the commonest kinds, of caches with one value column, each has a function of its own. */
 typedef enum ReadLane
 {
 	LANE_ANY,
-	LANE_INT8,
-	LANE_VARLENA
+	LANE_INT8,					/* a key that is a bigint or becomes one without an error, a value that is passed by value */
+	LANE_VARLENA,				/* a text, or the like, and such a value */
+	LANE_BYREF					/* either key, any other value */
 } ReadLane;
+
+/* A first guess at the bytes of a value that is not passed by value. */
+#define VALUE_ROOM	64
 
 typedef struct ReadSite
 {
@@ -36,6 +40,7 @@ typedef struct ReadSite
 	NrCoerce	key;
 	NrKeyKind	key_kind;
 	int16		byval_len;		/* one value column, pass by value: its bytes; else 0 */
+	uint32		room;			/* one that is not: bytes of the last value */
 	ReadLane	lane;
 	bool		is_text;		/* nr_get_text: no output function needed */
 	FmgrInfo	output;			/* nr_get_text */
@@ -69,13 +74,14 @@ read_site_resolve(FunctionCallInfo fcinfo, bool typed)
 	/* a key that violates its domain is merely missing, so look it up as its base type */
 	nr_coerce_init(&site->key, context, getBaseType(nr_arg_type(fcinfo, 1)), def->key.basetypid,
 				   -1, def, def->key.attnum);
+	site->room = VALUE_ROOM;
 	site->lane = LANE_ANY;
-	if (site->byval_len > 0 && site->key.kind == NR_COERCE_DIRECT && def->key_kind == NR_KEY_VARLENA)
-		site->lane = LANE_VARLENA;
-	else if (site->byval_len > 0 && def->key_kind == NR_KEY_INT8 &&
+	if (def->nvalues == 1 && site->key.kind == NR_COERCE_DIRECT && def->key_kind == NR_KEY_VARLENA)
+		site->lane = site->byval_len > 0 ? LANE_VARLENA : LANE_BYREF;
+	else if (def->nvalues == 1 && def->key_kind == NR_KEY_INT8 &&
 			 (site->key.kind == NR_COERCE_DIRECT ||
 			  (site->key.kind == NR_COERCE_INT && site->key.from_len < 8)))
-		site->lane = LANE_INT8;
+		site->lane = site->byval_len > 0 ? LANE_INT8 : LANE_BYREF;
 	if (typed)
 		nr_check_fallback(def, nr_arg_type(fcinfo, 2), "nr_get");
 	else
@@ -161,6 +167,55 @@ read_byval(const ReadSite *site, NrCache *cache, const void *key, uint32 key_byt
 	return found;
 }
 
+/*
+ * One value that is not passed by value, as read_byval: copied once, into memory that is allocated before.  What is
+ * stored of such a value are the bytes of the datum.
+ */
+static pg_noinline bool
+read_byref(ReadSite *site, NrCache *cache, const void *key, uint32 key_bytes, uint64 hash, Datum *value,
+		   bool *isnull)
+{
+	NrHandle   *handle = &cache->handle;
+	DsHashValue at = {0};
+	bool		found;
+
+	if (unlikely((handle->session->entries & (NR_FOLLOW_EVERY - 1)) == 0))
+		nr_token_follow();
+	for (;;)
+	{
+		const NrCopy *copy = handle->copy;
+		DsHashGuess guess = ds_hash_guess(copy, hash);
+		uint32		room = site->room;
+		char	   *data = palloc(room);
+
+		if (unlikely(!nr_enter_quick(handle)) && !nr_exec_enter(cache))
+			found = false;
+		else
+		{
+			NR_POINT("reader_inside");
+			found = ds_hash_find(handle->copy, ds_hash_guessed(handle->copy, hash, copy, &guess), hash, key,
+								 key_bytes, &at);
+			if (likely(found && at.length <= room))
+				memcpy(data, at.bytes, at.length);
+			nr_leave_quick(handle);
+		}
+		*isnull = at.length == 0;
+		*value = PointerGetDatum(data);
+		if (likely(found && !*isnull))
+		{
+			site->room = at.length;
+			if (likely(at.length <= room))
+				break;
+		}
+		pfree(data);
+		if (!found || *isnull)
+			break;
+	}
+	handle->hits += found;
+	handle->misses += !found;
+	return found;
+}
+
 /* nr_get of any kind. */
 static pg_noinline Datum
 get_any(FunctionCallInfo fcinfo, ReadSite *site)
@@ -203,7 +258,13 @@ get_result(FunctionCallInfo fcinfo, bool found, Datum value, bool isnull)
 	return isnull ? (Datum) 0 : value;
 }
 
-/* LANE_INT8: the key is a bigint, or becomes one without an error. */
+/* A smaller integer as bigint. */
+static inline int64
+widened(const ReadSite *site, Datum datum)
+{
+	return site->key.from_len == 4 ? DatumGetInt32(datum) : DatumGetInt16(datum);
+}
+
 static pg_noinline Datum
 get_by_int8(FunctionCallInfo fcinfo, ReadSite *site)
 {
@@ -216,12 +277,11 @@ get_by_int8(FunctionCallInfo fcinfo, ReadSite *site)
 	if (unlikely(PG_ARGISNULL(1) || cache->stage != NULL))
 		return get_any(fcinfo, site);
 	if (site->key.kind == NR_COERCE_INT)
-		key = site->key.from_len == 4 ? DatumGetInt32(PG_GETARG_DATUM(1)) : DatumGetInt16(PG_GETARG_DATUM(1));
+		key = widened(site, PG_GETARG_DATUM(1));
 	found = read_byval(site, cache, &key, sizeof(key), ds_hash_key_8(cache->seed, &key), &value, &isnull);
 	return get_result(fcinfo, found, value, isnull);
 }
 
-/* LANE_VARLENA: the key is a text, or the like. */
 static pg_noinline Datum
 get_by_varlena(FunctionCallInfo fcinfo, ReadSite *site)
 {
@@ -243,6 +303,42 @@ get_by_varlena(FunctionCallInfo fcinfo, ReadSite *site)
 	return get_result(fcinfo, found, value, isnull);
 }
 
+/* False: the key needs more care, and nothing has been done. */
+static inline bool
+find_byref(FunctionCallInfo fcinfo, ReadSite *site, bool *found, Datum *value, bool *isnull)
+{
+	NrCache    *cache = site->nr.cache;
+	Datum		datum = PG_GETARG_DATUM(1);
+	const void *p = DatumGetPointer(datum);
+
+	if (PG_ARGISNULL(1) || cache->stage != NULL)
+		return false;
+	if (site->key_kind == NR_KEY_INT8)
+	{
+		int64		key = site->key.kind == NR_COERCE_INT ? widened(site, datum) : DatumGetInt64(datum);
+
+		*found = read_byref(site, cache, &key, sizeof(key), ds_hash_key_8(cache->seed, &key), value, isnull);
+		return true;
+	}
+	if (!nr_plain_varlena(p) || VARSIZE_ANY_EXHDR(p) > DS_HASH_KEY_MAX)
+		return false;
+	*found = read_byref(site, cache, VARDATA_ANY(p), VARSIZE_ANY_EXHDR(p),
+						ds_hash_key(cache->seed, VARDATA_ANY(p), VARSIZE_ANY_EXHDR(p)), value, isnull);
+	return true;
+}
+
+static pg_noinline Datum
+get_byref(FunctionCallInfo fcinfo, ReadSite *site)
+{
+	Datum		value;
+	bool		found;
+	bool		isnull;
+
+	if (!find_byref(fcinfo, site, &found, &value, &isnull))
+		return get_any(fcinfo, site);
+	return get_result(fcinfo, found, value, isnull);
+}
+
 Datum
 nr_get_typed(PG_FUNCTION_ARGS)
 {
@@ -252,6 +348,8 @@ nr_get_typed(PG_FUNCTION_ARGS)
 		return get_by_int8(fcinfo, site);
 	if (likely(site->lane == LANE_VARLENA))
 		return get_by_varlena(fcinfo, site);
+	if (site->lane == LANE_BYREF)
+		return get_byref(fcinfo, site);
 	return get_any(fcinfo, site);
 }
 
@@ -264,8 +362,15 @@ nr_get_text(PG_FUNCTION_ARGS)
 	const char *data;
 	uint32		bytes;
 	bool		isnull;
+	bool		found;
 	Datum		result;
 
+	if (site->is_text && site->lane == LANE_BYREF && find_byref(fcinfo, site, &found, &result, &isnull))
+	{
+		if (!found || isnull)
+			PG_RETURN_NULL();
+		PG_RETURN_DATUM(result);
+	}
 	if (!read_lookup(fcinfo, site, &cache, &key, &data, &bytes))
 		PG_RETURN_NULL();
 	result = nr_value_datum(cache->def, &key, data, bytes, &isnull);
