@@ -83,6 +83,15 @@ timeout_ms(long timeout_us, bool cancellable)
 	return ms;
 }
 
+/* Shorter than a latch can be waited for.  A wake meanwhile leaves the latch set, and ends the next wait. */
+static void
+host_nap(NrWaitReason why, long timeout_us)
+{
+	pgstat_report_wait_start(wait_events[why]);
+	pg_usleep(timeout_us);
+	pgstat_report_wait_end();
+}
+
 static bool
 host_wait(NrSession *session, NrWaitReason why, long timeout_us, bool cancellable)
 {
@@ -93,6 +102,11 @@ host_wait(NrSession *session, NrWaitReason why, long timeout_us, bool cancellabl
 	if (cancellable && interrupt_to_serve())
 		return false;
 
+	if (timeout_us >= 0 && timeout_us < 1000)
+	{
+		host_nap(why, timeout_us);
+		return true;
+	}
 	ms = timeout_ms(timeout_us, cancellable);
 	if (ms >= 0)
 		events |= WL_TIMEOUT;

@@ -34,7 +34,10 @@ config_arg(const NrCopyConfig *config)
 {
 	DsHashArg	arg = {0};
 
-	memcpy(&arg, config->arg, config->arg_bytes < sizeof(arg) ? config->arg_bytes : sizeof(arg));
+	if (config->arg_bytes >= sizeof(arg))
+		memcpy(&arg, config->arg, sizeof(arg)); /* a fixed length takes no call */
+	else
+		memcpy(&arg, config->arg, config->arg_bytes);
 	arg.line_bytes = ds_line_bytes(&arg);
 	return arg;
 }
@@ -42,9 +45,9 @@ config_arg(const NrCopyConfig *config)
 static uint64_t
 segments_for(const NrCopyConfig *config, uint32_t line_bytes, uint64_t splits)
 {
-	uint64_t	lines = (UINT64_C(1) << config->extent_shift) / line_bytes;
+	uint32_t	shift = config->extent_shift - (uint32_t) __builtin_ctz(line_bytes);	/* powers of two */
 
-	return (splits + lines - 1) / lines;
+	return (splits + (UINT64_C(1) << shift) - 1) >> shift;
 }
 
 /* Long entries of up to n operations of so many bytes. */

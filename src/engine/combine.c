@@ -419,8 +419,9 @@ nr_combine(NrSession *s, const NrDispatch *dispatch, uint32_t g, NrPatience pati
 		}
 		tidy = reclaim || (tidies < NR_COMBINE_TIDIES && nr_grant_surplus(group)) ? TIDY_SURPLUS : TIDY_NOT;
 		if (round > 0 && tidy == TIDY_NOT && !anybody_pends(s->engine, nr_replica(s->engine, g, home)))
-			return NR_COMBINED; /* without a look at how far others are */
-		full->head = nr_log_head(s, g);
+			return NR_COMBINED;
+		/* how far others are is looked at by who finds no room; relaxed: a number to compare with */
+		full->head = nr_load64_rlx(&group->head);
 		result = append_batch(s, dispatch, g, true, tidy, full);
 		if (result == ROUND_NOTHING)
 			return NR_COMBINED;

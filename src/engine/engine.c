@@ -70,6 +70,13 @@ engine_map(NrEngine *e, const NrGeometry *geo, const NrHost *host, void *control
 	e->host = host;
 	e->control = control;
 	e->bitmap_words = nr_bitmap_words(geo);
+	e->groups = e->control + nr_groups_at(geo);
+	e->group_bytes = nr_group_bytes(geo);
+	e->bitmap_bytes = nr_bitmap_bytes(geo);
+	e->slots_at = nr_slots_at(geo);
+	e->buffers_at = nr_buffers_at(geo);
+	e->replicas_at = nr_replicas_at(geo);
+	e->replica_bytes = nr_replica_bytes(geo);
 	for (uint32_t r = 0; r < geo->replicas; r++)
 	{
 		e->region[r] = regions[r];

@@ -109,6 +109,15 @@ typedef struct NrEngine
 	uint32_t	stride;			/* from one region to the next, in extents; 0: they are not that regular */
 	uint32_t	bitmap_words;	/* 64-bit words of a bitmap over sessions */
 	void	   *user;			/* the host's */
+
+	/* where things are, as layout.h reckons it from "geo" */
+	char	   *groups;
+	size_t		group_bytes;
+	size_t		bitmap_bytes;
+	size_t		slots_at;
+	size_t		buffers_at;
+	size_t		replicas_at;
+	size_t		replica_bytes;
 } NrEngine;
 
 /*

@@ -108,23 +108,24 @@ struct NrGroup
 	NrGroupConfig config;
 	NrCopyConfig copy_config;
 
-	/* each on its own line: written by combiners */
-	NR_ALIGNED	NrAtomic64 tail;	/* batches appended; may lag by one behind the slots */
-	NR_ALIGNED	NrAtomic64 claimed; /* batches appended or promised: at most head + log_slots */
+	/* what readers of several replicas look at: a line of its own */
 	NR_ALIGNED	NrAtomic64 completed;	/* batches that a read which begins now must see; C1 */
-	NR_ALIGNED	NrAtomic64 head;	/* lower bound of all positions; only grows */
+
+	/* written by combiners for each batch, and so one line: each line more is one more way between two processors */
+	NR_ALIGNED	NrAtomic64 tail;	/* batches appended; may lag by one behind the slots */
+	NrAtomic64	claimed;		/* batches appended or promised: at most head + log_slots */
+	NrAtomic64	head;			/* lower bound of all positions; only grows */
+	NrAtomic64	headroom;		/* signed: free extents at the tail, less what unapplied batches may use */
+	NrAtomic64	shared_headroom;	/* the same for what two copies share */
+	NrAtomic32	mapped;			/* extents granted to each copy, root included; P2 */
+	NrAtomic32	shared_mapped;	/* P2 */
+	NrAtomic32	space_waiting;	/* sessions that wait for log space; Z1 */
+
 	NR_ALIGNED	NrAtomic64 order_seq;	/* last order number drawn; O1 */
 	NrAtomic64	records;		/* extent in which prepared writes take room (prepare.c); M1 */
-
-	/* extents */
-	NR_ALIGNED	NrAtomic64 headroom;	/* signed: free extents at the tail, less what unapplied batches may use */
-	NrAtomic32	mapped;			/* extents granted to each copy, root included; P2 */
-	NrAtomic32	space_waiting;	/* sessions that wait for log space; Z1 */
 	NrAtomic64	log_space_waits;
-	NrAtomic64	granted;
+	NrAtomic64	granted;		/* extents, ever */
 	NrAtomic64	released;
-	NrAtomic64	shared_headroom;	/* the same for what two copies share */
-	NrAtomic32	shared_mapped;	/* P2 */
 
 	/* what nr_append has collected; the single writer's, others look for statistics */
 	NR_ALIGNED	NrAtomic64 pending;	/* operations */
@@ -352,7 +353,7 @@ nr_group_bytes(const NrGeometry *geo)
 static inline struct NrGroup *
 nr_group(const NrEngine *e, uint32_t g)
 {
-	return (struct NrGroup *) (e->control + nr_groups_at(&e->geo) + nr_group_bytes(&e->geo) * g);
+	return (struct NrGroup *) (e->groups + e->group_bytes * g);
 }
 
 static inline NrAtomic64 *
@@ -364,13 +365,13 @@ nr_space_waiters(struct NrGroup *group)
 static inline NrAtomic64 *
 nr_committers(const NrEngine *e, struct NrGroup *group)
 {
-	return nr_space_waiters(group) + nr_bitmap_bytes(&e->geo) / sizeof(NrAtomic64);
+	return nr_space_waiters(group) + e->bitmap_bytes / sizeof(NrAtomic64);
 }
 
 static inline NrAtomic64 *
 nr_order_bounds(const NrEngine *e, struct NrGroup *group)
 {
-	return nr_space_waiters(group) + 2 * (nr_bitmap_bytes(&e->geo) / sizeof(NrAtomic64));
+	return nr_space_waiters(group) + 2 * (e->bitmap_bytes / sizeof(NrAtomic64));
 }
 
 /* The replica of a group that a session works on. */
@@ -395,7 +396,7 @@ nr_slots_at(const NrGeometry *geo)
 static inline NrRequestSlot *
 nr_request_slot(const NrEngine *e, uint32_t r, uint32_t session)
 {
-	return (NrRequestSlot *) (e->region[r] + nr_slots_at(&e->geo)) + session;
+	return (NrRequestSlot *) (e->region[r] + e->slots_at) + session;
 }
 
 static inline size_t
@@ -407,7 +408,7 @@ nr_buffers_at(const NrGeometry *geo)
 static inline char *
 nr_session_buffer(const NrEngine *e, uint32_t r, uint32_t session)
 {
-	return e->region[r] + nr_buffers_at(&e->geo) + (size_t) e->geo.session_buffer_bytes * session;
+	return e->region[r] + e->buffers_at + (size_t) e->geo.session_buffer_bytes * session;
 }
 
 static inline size_t
@@ -426,8 +427,7 @@ nr_replica_bytes(const NrGeometry *geo)
 static inline struct NrReplica *
 nr_replica(const NrEngine *e, uint32_t g, uint32_t r)
 {
-	return (struct NrReplica *) (e->region[r] + nr_replicas_at(&e->geo) +
-								 nr_replica_bytes(&e->geo) * g);
+	return (struct NrReplica *) (e->region[r] + e->replicas_at + e->replica_bytes * g);
 }
 
 static inline NrAtomic64 *
@@ -440,31 +440,31 @@ nr_pending(const NrEngine *e, struct NrReplica *rep)
 static inline NrAtomic64 *
 nr_readers(const NrEngine *e, struct NrReplica *rep)
 {
-	return rep->bitmaps + nr_bitmap_bytes(&e->geo) / sizeof(NrAtomic64);
+	return rep->bitmaps + e->bitmap_bytes / sizeof(NrAtomic64);
 }
 
 static inline NrAtomic64 *
 nr_waiters(const NrEngine *e, struct NrReplica *rep)
 {
-	return rep->bitmaps + 2 * (nr_bitmap_bytes(&e->geo) / sizeof(NrAtomic64));
+	return rep->bitmaps + 2 * (e->bitmap_bytes / sizeof(NrAtomic64));
 }
 
 static inline NrAtomic64 *
 nr_flip_readers(const NrEngine *e, struct NrReplica *rep)
 {
-	return rep->bitmaps + 3 * (nr_bitmap_bytes(&e->geo) / sizeof(NrAtomic64));
+	return rep->bitmaps + 3 * (e->bitmap_bytes / sizeof(NrAtomic64));
 }
 
 static inline NrAtomic64 *
 nr_excused(const NrEngine *e, struct NrReplica *rep)
 {
-	return rep->bitmaps + 4 * (nr_bitmap_bytes(&e->geo) / sizeof(NrAtomic64));
+	return rep->bitmaps + 4 * (e->bitmap_bytes / sizeof(NrAtomic64));
 }
 
 static inline NrAtomic64 *
 nr_flip_words(const NrEngine *e, struct NrReplica *rep)
 {
-	return rep->bitmaps + 5 * (nr_bitmap_bytes(&e->geo) / sizeof(NrAtomic64));
+	return rep->bitmaps + 5 * (e->bitmap_bytes / sizeof(NrAtomic64));
 }
 
 /* How far readers of this replica see; how far the older of its copies is. */

@@ -11,6 +11,8 @@
 #define slot_is_record(word)	(((word) >> 31) & 1)
 #define slot_line(word)			((uint32_t) (word) & (NR_RING_LINES_MAX - 1))
 
+#define RECLAIM_BATCHES		4
+
 static inline NrAtomic64 *
 log_slot(NrEngine *e, const struct NrGroup *group, uint64_t seq)
 {
@@ -27,7 +29,22 @@ log_extent_list(NrEngine *e, const struct NrGroup *group, uint32_t r)
 static inline uint32_t
 lap_tag(const struct NrGroup *group, uint64_t seq)
 {
-	return (uint32_t) (seq / group->log_slots) + 1;
+	return (uint32_t) (seq >> __builtin_ctz(group->log_slots)) + 1;	/* a power of two */
+}
+
+/* Where a position lies in a ring of so many extents.  A division of 64 bits takes longer than all else here. */
+static inline uint64_t
+ring_offset(const NrEngine *e, const struct NrGroup *group, uint64_t pos)
+{
+	uint32_t	shift = e->geo.extent_shift;
+	uint64_t	extent = pos >> shift;
+	uint32_t	n = group->log_extents;
+
+	if ((n & (n - 1)) == 0)
+		extent &= n - 1;
+	else
+		extent = extent <= UINT32_MAX ? (uint32_t) extent % n : extent % n;
+	return extent << shift | (pos & (((uint64_t) 1 << shift) - 1));
 }
 
 size_t
@@ -166,9 +183,7 @@ append(NrSession *s, uint32_t g, uint64_t place)
 uint64_t
 nr_log_append(NrSession *s, uint32_t g, uint32_t r, uint64_t pos)
 {
-	uint64_t	ring = (uint64_t) nr_group(s->engine, g)->log_extents << s->engine->geo.extent_shift;
-
-	return append(s, g, (uint64_t) r << 24 | (pos % ring) / NR_CACHE_LINE);
+	return append(s, g, (uint64_t) r << 24 | ring_offset(s->engine, nr_group(s->engine, g), pos) / NR_CACHE_LINE);
 }
 
 uint64_t
@@ -276,7 +291,7 @@ ring_of(NrEngine *e, uint32_t g, uint32_t r)
 static uint64_t
 ring_normal(const Ring *ring, uint64_t pos)
 {
-	uint64_t	at = pos % ring->bytes;
+	uint64_t	at = ring_offset(ring->e, ring->group, pos);
 
 	return at < ring->group->log_head_bytes ? pos - at + ring->group->log_head_bytes : pos;
 }
@@ -284,25 +299,26 @@ ring_normal(const Ring *ring, uint64_t pos)
 static NrBatch *
 ring_ptr(const Ring *ring, uint64_t pos)
 {
-	uint64_t	at = pos % ring->bytes;
-	uint32_t	extent = log_extent_list(ring->e, ring->group, ring->r)[at / ring->extent_bytes];
+	uint64_t	at = ring_offset(ring->e, ring->group, pos);
+	uint32_t	extent = log_extent_list(ring->e, ring->group, ring->r)[at >> ring->e->geo.extent_shift];
 
-	return (NrBatch *) (nr_physical(ring->e, ring->r, extent) + at % ring->extent_bytes);
+	return (NrBatch *) (nr_physical(ring->e, ring->r, extent) + (at & (ring->extent_bytes - 1)));
 }
 
 static uint64_t
 ring_next_extent(const Ring *ring, uint64_t pos)
 {
-	return pos - pos % ring->extent_bytes + ring->extent_bytes;
+	return (pos & ~(ring->extent_bytes - 1)) + ring->extent_bytes;
 }
 
-/* Let go of own batches that every replica has applied. */
-static void
+/* Let go of a few own batches that every replica has applied: each costs a look.  False: of none. */
+static bool
 ring_reclaim(const Ring *ring, uint64_t head)
 {
 	struct NrReplica *rep = ring->rep;
+	uint64_t	before = ring_head(ring);
 
-	while (ring_head(ring) != ring_tail(ring))
+	for (int i = 0; i < RECLAIM_BATCHES && ring_head(ring) != ring_tail(ring); i++)
 	{
 		uint64_t	pos = ring_normal(ring, ring_head(ring));
 		NrBatch    *batch = ring_ptr(ring, pos);
@@ -314,6 +330,7 @@ ring_reclaim(const Ring *ring, uint64_t head)
 		else
 			break;
 	}
+	return ring_head(ring) != before;
 }
 
 static NrBatch *
@@ -321,7 +338,7 @@ ring_try(const Ring *ring, size_t bytes, uint64_t *pos)
 {
 	uint64_t	at = ring_normal(ring, ring_tail(ring));
 
-	if (at % ring->extent_bytes + bytes > ring->extent_bytes)
+	if ((at & (ring->extent_bytes - 1)) + bytes > ring->extent_bytes)
 		at = ring_normal(ring, ring_next_extent(ring, at));
 	if (at + bytes - ring_head(ring) > ring->bytes)
 		return NULL;
@@ -333,15 +350,19 @@ NrBatch *
 nr_ring_reserve(NrSession *s, uint32_t g, uint32_t r, size_t bytes, uint64_t *pos)
 {
 	Ring		ring = ring_of(s->engine, g, r);
+	uint64_t	head;
 	NrBatch    *batch;
 
 	bytes = NR_LINE_UP(bytes);
-	ring_reclaim(&ring, nr_load64_acq(&ring.group->head));	/* edge L2 */
-	batch = ring_try(&ring, bytes, pos);
+	head = nr_load64_acq(&ring.group->head);	/* edge L2 */
+	(void) ring_reclaim(&ring, head);
+	while ((batch = ring_try(&ring, bytes, pos)) == NULL && ring_reclaim(&ring, head))
+		;
 	if (batch == NULL)
 	{
-		ring_reclaim(&ring, nr_log_head(s, g));
-		batch = ring_try(&ring, bytes, pos);
+		head = nr_log_head(s, g);
+		while (ring_reclaim(&ring, head) && (batch = ring_try(&ring, bytes, pos)) == NULL)
+			;
 	}
 	if (batch == NULL && ring_head(&ring) == ring_tail(&ring))
 	{

@@ -81,7 +81,7 @@ enter_slow(NrHandle *h, uint64_t need, bool cancellable)
 {
 	struct NrReplica *rep = h->replica;
 	NrStatus	status = NR_OK;
-	bool		starved = false;
+	uint32_t	starved = 0;
 
 	nr_add64_rlx(&rep->reader_waits, 1);
 	for (uint32_t tries = 0;; tries++)
@@ -101,10 +101,11 @@ enter_slow(NrHandle *h, uint64_t need, bool cancellable)
 			continue;			/* only the position was in the way */
 		else
 		{
-			if (tries >= NR_RW_STARVED_TRIES && !starved)
+			/* each time: a writer that has stopped waiting for us, as we did not come, waits again */
+			if (tries >= NR_RW_STARVED_TRIES)
 			{
 				nr_add32_seq(&rep->starved, 1); /* edge R1: a hint, bounded on the other side */
-				starved = true;
+				starved++;
 			}
 			go_on = wait_for_writer(h, cancellable);
 		}
@@ -114,8 +115,11 @@ enter_slow(NrHandle *h, uint64_t need, bool cancellable)
 			break;
 		}
 	}
-	if (starved)
-		nr_sub32_seq(&rep->starved, 1); /* edge R1 */
+	if (starved > 0)
+	{
+		nr_sub32_seq(&rep->starved, starved);	/* edge R1 */
+		nr_wake_all(h->session->engine, nr_waiters(h->session->engine, rep));
+	}
 	return status;
 }
 
@@ -155,10 +159,14 @@ nr_leave(NrHandle *h)
 NrStatus
 nr_execute(NrHandle *h, const void *op, void *resp, bool cancellable)
 {
-	NrStatus	status = nr_enter(h, cancellable);
+	NrStatus	status;
 
-	if (status != NR_OK)
-		return status;
+	if (!nr_enter_quick(h))
+	{
+		status = nr_enter(h, cancellable);
+		if (status != NR_OK)
+			return status;
+	}
 	NR_POINT("reader_inside");
 	status = h->dispatch->dispatch(h->copy, op, resp);
 	nr_leave(h);

@@ -17,6 +17,7 @@ nr_wait_for_reader(NrSession *s, uint32_t g, uint32_t r, uint32_t reader, uint64
 	struct NrReplica *rep = nr_replica(s->engine, g, r);
 	const NrReaderLine *line = nr_reader_line(s->engine, r, reader);
 	uint32_t	spins = s->engine->host->spins;
+	uint32_t	naps = 0;
 
 	if (nr_load64_seq(&line->inside) != word)	/* edge R2, edge F3 */
 		return true;
@@ -36,7 +37,7 @@ nr_wait_for_reader(NrSession *s, uint32_t g, uint32_t r, uint32_t reader, uint64
 			return false;
 		nr_bump64(&rep->writer_sleeps, 1);
 		NR_POINT("reader_wait");
-		if (!nr_sleep(s, NR_WAIT_READERS, g, reader, NR_RW_POLL_US, patience == NR_CANCELLABLE))
+		if (!nr_sleep(s, NR_WAIT_READERS, g, reader, nr_nap_us(naps++), patience == NR_CANCELLABLE))
 			return false;
 	}
 	return true;
@@ -74,6 +75,7 @@ nr_reader_look(NrEngine *e, uint32_t g, uint32_t r, uint32_t reader, bool roll)
 static void
 let_starved_in(NrSession *s, uint32_t g, struct NrReplica *rep, NrPatience patience)
 {
+	NrAtomic64 *waiters = nr_waiters(s->engine, rep);
 	uint32_t	starved = nr_load32_rlx(&rep->starved);
 	uint32_t	spins = s->engine->host->spins;
 
@@ -89,12 +91,16 @@ let_starved_in(NrSession *s, uint32_t g, struct NrReplica *rep, NrPatience patie
 		}
 		if (patience == NR_IMPATIENT)
 			return;
-		if (i++ == NR_RW_STARVED_WAITS)
+		if (i == NR_RW_STARVED_WAITS)
 		{
 			rep->starved_ignored = starved;
 			return;
 		}
-		(void) nr_sleep(s, NR_WAIT_READERS, g, NR_SESSION_NONE, NR_RW_POLL_US, false);
+		nr_bit_set(waiters, s->idx);	/* edge Z1 */
+		/* relaxed: a wake that is missed costs a nap */
+		if (nr_load32_rlx(&rep->starved) >= starved)
+			(void) nr_sleep(s, NR_WAIT_READERS, g, NR_SESSION_NONE, nr_nap_us(i++), false);
+		nr_bit_clear(waiters, s->idx);
 	}
 }
 

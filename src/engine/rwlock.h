@@ -19,16 +19,18 @@
  * Readers: nr_rw_reader_try / nr_rw_reader_leave, inline, no shared line written.
  * Writer: one at a time (the combiner).  The wait for readers sleeps; a reader
  * that stops inside stops it for as long as its patience says.
- * Fairness: a reader that lost NR_RW_STARVED_TRIES times is let in before the
- * next writer, which waits for it at most NR_RW_STARVED_WAITS sleeps.
+ * Fairness: readers that had to wait for NR_RW_STARVED_TRIES writers are let in before the next one, as in a
+ * phase-fair lock (Brandenburg & Anderson 2010); who comes later does not prolong it, since no flag is set.  It
+ * is woken by the last of them, and waits for at most NR_RW_STARVED_WAITS naps, and again when one that is late has lost
+ * once more.
  */
 #ifndef NR_RWLOCK_H
 #define NR_RWLOCK_H
 
 #include "engine/layout.h"
 
-#define NR_RW_STARVED_TRIES		4
-#define NR_RW_STARVED_WAITS		10
+#define NR_RW_STARVED_TRIES		1
+#define NR_RW_STARVED_WAITS		20
 #define NR_RW_POLL_US			1000
 #define NR_ROLL_CALL			64
 

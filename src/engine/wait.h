@@ -18,6 +18,20 @@
  */
 #define NR_POLL_US		20000
 
+/*
+ * For who is not woken: short naps while whoever is waited for may be about to be done, or has lost its processor
+ * to somebody for a turn; then long ones.
+ */
+#define NR_NAP_US		100
+#define NR_NAP_LONG_US	1000
+#define NR_NAPS_SHORT	50
+
+static inline long
+nr_nap_us(uint32_t naps)
+{
+	return naps == 0 ? NR_NAP_US / 2 : naps < NR_NAPS_SHORT ? NR_NAP_US : NR_NAP_LONG_US;
+}
+
 /* Sleep once, shown in the session's slot.  False: cancellable and the host says give up. */
 extern bool nr_sleep(NrSession *s, NrWaitReason why, uint32_t g, uint32_t on_session,
 					 long timeout_us, bool cancellable);

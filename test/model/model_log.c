@@ -149,10 +149,10 @@ careless(int i)
 		(void) batch_replay(1, 1);
 	else
 	{
-		uint64_t	pos = nr_load64_rlx(&nr_replica(&stage->e, 0, 0)->ring_head);
+		uint64_t	end = nr_load64_rlx(&nr_replica(&stage->e, 0, 0)->ring_tail);
 
-		nr_store64_rlx(&nr_replica(&stage->e, 0, 0)->ring_head, pos + BATCH_LARGE);
-		(void) batch_append(0, BATCH_LARGE);
+		nr_store64_rlx(&nr_replica(&stage->e, 0, 0)->ring_head, end - BATCH_LARGE);
+		model_assert(batch_append(0, BATCH_LARGE));
 	}
 }
 

@@ -180,7 +180,7 @@ does_not_survive("SET nr_cache.replica = 0; SELECT nr_put('im', 1, ''), nr_put('
 	SET nr_cache.test_undeclared = $_->[0]; $_->[1]", "a write of which $_->[2] are not declared")
   foreach (
 	[ 0, "SELECT nr_put('im', 1, ''), nr_put('two', 1, '')", 'looks at the log' ],
-	[ 1, "SELECT nr_put('im', 1, '')", 'looks at positions' ],
+	[ 1, "SELECT nr_put('im', 1, '') FROM generate_series(1, 20000)", 'looks at positions' ],
 	[ 3, "SELECT nr_put('co2', 1, '')", 'visits' ]);
 $node->safe_psql('postgres', "SET nr_cache.replica = 1; SELECT nr_put('im', 1, '')");
 does_not_survive("SET nr_cache.replica = 0; SET nr_cache.test_fence = 0; SET nr_cache.test_undeclared = 2; SELECT nr_get('im', 1, '')",
