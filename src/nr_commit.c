@@ -44,7 +44,8 @@ list_stages(NrStage ***list)
 	{
 		NrStage    *stage = (*list)[i];
 
-		if (nr_is_cache(nr_stage_cache(stage)->relid))
+		/* its lock is ours, so only our own DROP can have taken it away, which invalidates */
+		if (nr_stage_cache(stage)->valid || nr_is_cache(nr_stage_cache(stage)->relid))
 			(*list)[kept++] = stage;
 		else
 			nr_stage_discard(stage);
@@ -58,7 +59,7 @@ nr_commit_check(void)
 	NrStage   **list;
 	int			n;
 
-	if (!nr_stage_any())
+	if (nr_stage_all_known())
 		return;
 	n = list_stages(&list);
 	for (int i = 0; i < n; i++)

@@ -270,7 +270,15 @@ typedef struct NrCacheEntry
 	NrRegRef	ref;			/* while cache.attached */
 	bool		in_use;			/* on the list of this transaction's caches */
 	dlist_node	node;
+
+	/* privileges that this user was found to have, and nr_catalog_epoch then */
+	AclMode		allowed;
+	Oid			allowed_user;
+	uint64		allowed_epoch;
 } NrCacheEntry;
+
+/* Moves when an entry's relation, roles or memberships are invalidated. */
+extern uint64 nr_catalog_epoch;
 
 extern void nr_lifetime_init(void);
 
@@ -326,6 +334,9 @@ extern void nr_stage_check(const NrCache *cache);
 
 /* RELEASE or ROLLBACK TO of the current subtransaction.  Cannot fail. */
 extern void nr_stage_end_level(bool commit);
+
+/* Has nothing that their caches rest on changed since each was last written to?  True when there is none. */
+extern bool nr_stage_all_known(void);
 
 /* All stages, in OID order of their caches; the array is the transaction's. */
 extern int	nr_stage_list(struct NrStage ***list);

@@ -49,6 +49,7 @@ typedef struct NrTouched
 } NrTouched;
 
 uint64		nr_epoch = 1;		/* 0 means "never" at a call site */
+uint64		nr_catalog_epoch = 1;	/* 0 means "never" in an entry */
 
 static HTAB *entries = NULL;
 static dlist_head in_use = DLIST_STATIC_INIT(in_use);	/* by this transaction */
@@ -484,6 +485,7 @@ invalidate(NrCacheEntry *entry)
 	entry->cache.valid = false;
 	some_invalid = true;
 	nr_epoch++;
+	nr_catalog_epoch++;
 }
 
 static void
@@ -512,6 +514,7 @@ static void
 role_callback(Datum arg, int cacheid, uint32 hashvalue)
 {
 	nr_epoch++;
+	nr_catalog_epoch++;
 }
 
 void

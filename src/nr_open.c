@@ -164,13 +164,35 @@ check_privileges(Oid relid, AclMode need)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_TABLE, get_rel_name(relid));
 }
 
+/* The same, remembered over transactions: what may change the answer moves nr_catalog_epoch. */
+static void
+check_privileges_again(NrCacheEntry *entry, AclMode need)
+{
+	uint64		epoch = nr_catalog_epoch;
+
+	if (entry->allowed_epoch != epoch || entry->allowed_user != GetUserId())
+	{
+		entry->allowed = 0;
+		entry->allowed_user = GetUserId();
+		entry->allowed_epoch = epoch;
+	}
+	if ((need & ~entry->allowed) == 0)
+		return;
+	check_privileges(entry->cache.relid, need);
+	if (!(need & NR_ACL_ANY) && entry->allowed_epoch == nr_catalog_epoch)
+		entry->allowed |= need;
+}
+
 /* Checks that precede the lock; a valid definition shows that the kind is right. */
 static void
-check_before_lock(const NrCache *cache, Oid relid, AclMode need)
+check_before_lock(NrCacheEntry *entry, Oid relid, AclMode need)
 {
-	if (cache == NULL || !cache->valid)
+	if (entry == NULL || !entry->cache.valid)
 		check_kind(relid);
-	check_privileges(relid, need);
+	if (entry == NULL)
+		check_privileges(relid, need);
+	else
+		check_privileges_again(entry, need);
 }
 
 static void
@@ -201,7 +223,7 @@ open_definition(NrCacheEntry *entry, AclMode need)
 
 		if (!entry->cache.valid)
 			build_definition(entry);
-		check_privileges(entry->cache.relid, need);
+		check_privileges_again(entry, need);
 		if (epoch == nr_epoch)
 			return;
 	}
@@ -295,7 +317,7 @@ nr_cache_open(Oid relid, LOCKMODE lockmode, AclMode need)
 
 	nr_require_shmem();
 	entry = nr_entry_find(relid);
-	check_before_lock(entry ? &entry->cache : NULL, relid, need);
+	check_before_lock(entry, relid, need);
 	if (entry == NULL)
 		entry = nr_entry(relid);
 
@@ -304,8 +326,9 @@ nr_cache_open(Oid relid, LOCKMODE lockmode, AclMode need)
 		bool		first = entry->cache.locked == NoLock;
 
 		nr_entry_lock(entry, lockmode);
-		if (first && !SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
-			nr_entry_unlock(entry); /* dropped while we waited; do not hoard such locks */
+		/* a definition that is still valid was not dropped while we waited */
+		if (first && !entry->cache.valid && !SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+			nr_entry_unlock(entry); /* dropped; do not hoard such locks */
 	}
 	open_definition(entry, need);
 	/* as relation_open() does: a prepared transaction must not keep the lock */

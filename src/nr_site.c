@@ -59,7 +59,10 @@ nr_cache_literal(const NrCacheDef *def)
 MemoryContext
 nr_site_context(FunctionCallInfo fcinfo, MemoryContext *context)
 {
+	/* most sites resolve once, and go with a statement that takes microseconds */
 	if (*context == NULL)
+		*context = fcinfo->flinfo->fn_mcxt;
+	else if (*context == fcinfo->flinfo->fn_mcxt)
 		*context = AllocSetContextCreate(fcinfo->flinfo->fn_mcxt, "nr_cache call site",
 										 ALLOCSET_SMALL_SIZES);
 	else

@@ -17,6 +17,7 @@ static dlist_head stages = DLIST_STATIC_INIT(stages);	/* none of them empty */
 static bool closed = false;		/* the transaction is committing */
 
 #define TRUNCATE_BYTES	NR_OP_ALIGN(sizeof(NrOpHeader))
+#define NR_STAGE_KEYS	8		/* at first; most transactions write few, and all slots are visited at COMMIT */
 
 /* ---- stages ---- */
 
@@ -28,7 +29,7 @@ table_make(int level, CommandId cid, bool truncated)
 	NrStageTable *table = MemoryContextAllocZero(context, sizeof(NrStageTable));
 
 	table->context = context;
-	table->keys = stagekeys_create(context, 64, NULL);
+	table->keys = stagekeys_create(context, NR_STAGE_KEYS, NULL);
 	dlist_init(&table->versions);
 	dlist_init(&table->replaced);
 	table->level = level;
@@ -130,6 +131,7 @@ stage_to_write(NrCache *cache, CommandId now)
 	if (stage == NULL)
 		stage = stage_make(cache);
 	nr_stage_check(cache);
+	stage->epoch = nr_epoch;
 	if (stage->command != now)
 		nr_stage_trim(stage, now);
 	return stage;
@@ -312,6 +314,17 @@ bool
 nr_stage_any(void)
 {
 	return !dlist_is_empty(&stages);
+}
+
+bool
+nr_stage_all_known(void)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &stages)
+		if (dlist_container(NrStage, node, iter.cur)->epoch != nr_epoch)
+			return false;
+	return true;
 }
 
 static int

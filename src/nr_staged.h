@@ -85,6 +85,7 @@ struct NrStage
 	dlist_node	node;
 	NrCache    *cache;
 	uint64		fingerprint;	/* of the layout that the bytes have */
+	uint64		epoch;			/* nr_epoch when it was last written to */
 	NrStageTable *top;
 	size_t		bytes;			/* sum over the tables */
 	CommandId	command;		/* the last one that wrote */
