@@ -22,7 +22,7 @@ PG_FUNCTION_INFO_V1(nr_get_many);
 
 #define KEYS_MAX	1000000
 
-/* First guess at a varlena answer's length; a wrong guess costs a second visit. */
+/* First guess at a varlena answer's length, before there was one; a wrong guess costs a second visit. */
 #define VALUE_BYTES_GUESS	64
 #define GUESS_BYTES_MAX		((size_t) 64 * 1024 * 1024)
 
@@ -41,6 +41,7 @@ typedef struct ManySite
 	bool		typbyval;
 	char		typalign;
 	bool		quick;			/* many_quick can be tried */
+	size_t		key_answer;		/* bytes of an answer, and some, as the last call had them; 0: none yet */
 } ManySite;
 
 /* The keys of one call, NULLs left out, and their answers. */
@@ -195,15 +196,18 @@ many_overlay(const NrCache *cache, Many *many)
 }
 
 static void
-many_read(NrCache *cache, Many *many)
+many_read(NrCache *cache, ManySite *site, Many *many)
 {
 	NrCacheDef *def = cache->def;
-	size_t		guess = 0;
+	size_t		guess = site->key_answer;
 
-	for (int i = 0; i < def->nvalues; i++)
-		guess += def->values[i].typlen > 0 ? def->values[i].typlen : VALUE_BYTES_GUESS;
-	if (def->nvalues > 1)
-		guess += (def->nvalues + 7) / 8;
+	if (guess == 0)
+	{
+		for (int i = 0; i < def->nvalues; i++)
+			guess += def->values[i].typlen > 0 ? def->values[i].typlen : VALUE_BYTES_GUESS;
+		if (def->nvalues > 1)
+			guess += (def->nvalues + 7) / 8;
+	}
 
 	many->get.code = DS_HASH_GET_MANY;
 	many->get.capacity = Min(guess * many->get.n, GUESS_BYTES_MAX) + 1;
@@ -219,6 +223,8 @@ many_read(NrCache *cache, Many *many)
 		many->get.capacity = many->get.needed_bytes + many->get.needed_bytes / 8;
 		CHECK_FOR_INTERRUPTS();
 	}
+	if (many->get.n > 0)
+		site->key_answer = many->get.needed_bytes * 9 / 8 / many->get.n + 1;
 	if (unlikely(cache->stage != NULL))
 		many_overlay(cache, many);
 	cache->handle.hits += many->get.found;
@@ -491,7 +497,7 @@ nr_get_many(PG_FUNCTION_ARGS)
 	datums = many_coerce(site, array, &many);
 	cache = nr_site_again(&site->nr, site->fingerprint, AccessShareLock, ACL_SELECT);
 	many_encode(cache, &many, datums);
-	many_read(cache, &many);
+	many_read(cache, site, &many);
 	if (cache->def->nvalues > 1)
 		PG_RETURN_DATUM(many_build_rows(cache, site, &many, array, PG_GETARG_DATUM(2),
 										PG_ARGISNULL(2)));
