@@ -45,8 +45,17 @@ endif
 # NR_BENCH=1 adds what the benchmarks compare with
 ifdef NR_BENCH
 nr_bench_variants := $(patsubst %,bench/nr_bench_%.o,peer twin still each rseq getcpu rseq_each getcpu_each)
-OBJS += bench/nr_bench.o $(nr_bench_variants)
+nr_bench_peers := $(patsubst %,bench/nr_bench_%.o,peers dynahash dshash open calls)
+OBJS += bench/nr_bench.o $(nr_bench_variants) $(nr_bench_peers)
 $(shell mkdir -p bench)
+endif
+
+# Redis from SQL, where its client library is
+ifdef NR_BENCH
+ifneq ($(wildcard /usr/include/hiredis/hiredis.h),)
+OBJS += bench/nr_bench_redis.o
+SHLIB_LINK += -lhiredis
+endif
 endif
 
 ifdef WERROR
@@ -72,7 +81,7 @@ EXTRA_CLEAN = build output_iso tmp_check
 
 # ---- goals that do without PGXS ---------------------------------------------
 
-nr_plain_goals := nr-print-REGRESS nr-print-ISOLATION help setup demo test test-matrix test-numa test-numa-smoke test-assert test-valgrind test-asan lint compilers unit model mutants stress fuzz fuzz-long fuzz-coverage regress isolation tap kills hostile proof histories soak bench
+nr_plain_goals := nr-print-REGRESS nr-print-ISOLATION help setup demo test test-matrix test-numa test-numa-smoke test-assert test-valgrind test-asan lint compilers unit model mutants stress fuzz fuzz-long fuzz-coverage regress isolation tap kills hostile proof histories soak bench bench-all bench-smoke counts
 
 ifeq ($(MAKECMDGOALS),)
 nr_needs_pgxs := yes
@@ -95,6 +104,7 @@ include $(PGXS)
 # Debian builds PostgreSQL without dependency tracking
 $(OBJS) $(OBJS:.o=.bc): $(nr_headers) $(nr_srcdir)/Makefile
 ifdef NR_BENCH
+$(nr_bench_peers): $(nr_srcdir)/bench/nr_bench_peers.h
 $(nr_bench_variants): bench/nr_bench_%.o: $(nr_srcdir)/bench/nr_bench_get.c $(patsubst %,$(nr_srcdir)/src/%.c,nr_exec nr_fn_read nr_numa)
 	$(CC) $(CFLAGS) $(CPPFLAGS) -DNR_BENCH_AS=$* -c -o $@ $<
 endif
@@ -154,7 +164,10 @@ help:
 #: make histories   what many sessions were told by a server, while they are cancelled and
 #:                  stopped, checked; and does that find faults (HISTORY_CALLS=n, HISTORY_SEED=n)
 #: make soak        the same for hours (SECONDS=n, default 3600); not part of "make test"
-#: make bench       benchmarks, printed as ratios
+#: make bench       benchmarks, printed as ratios; the table of targets, and plots in build/bench-results
+#: make bench-all   those that take longer, too: copies, replicas, operations with an answer
+#: make bench-smoke all of them with little to do, for their answers; part of "make test"
+#: make counts      instructions of each operation, against bench/counts.txt; part of "make test"
 #:
 #: Options: WERROR=1, NR_TEST_POINTS=1, NR_BENCH=1, with_numa=no, with_llvm=yes
 
@@ -176,7 +189,7 @@ lint:
 test-matrix:
 	@$(nr_srcdir)/tools/matrix.sh
 
-test test-numa test-numa-smoke test-assert test-valgrind test-asan compilers unit model mutants stress fuzz fuzz-long fuzz-coverage regress isolation tap kills hostile proof histories bench:
+test test-numa test-numa-smoke test-assert test-valgrind test-asan compilers unit model mutants stress fuzz fuzz-long fuzz-coverage regress isolation tap kills hostile proof histories bench bench-all bench-smoke counts:
 	@$(nr_srcdir)/tools/test.sh $@
 
 # bash has a SECONDS of its own

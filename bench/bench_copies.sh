@@ -23,10 +23,11 @@ if [ "${BASH_SOURCE[0]}" = "$0" ]; then
 	bench_build
 fi
 
+[ -z "$smoke" ] || rounds=1
 bench_facts
 bench_server copies 1 "synchronous_commit = off" || exit 1
 nr_say "writes and reads of one session; fsync off, synchronous_commit off"
-psql -X -v rounds="$rounds" -f "$nr_root/bench/bench_copies.sql" 2>&1
+psql -X -v rounds="$rounds" -v scale="$scale" -f "$nr_root/bench/bench_copies.sql" 2>&1
 status=$?
 if [ "$status" = 0 ]; then
 	nr_say "two sessions"

@@ -1,6 +1,6 @@
 -- bench_copies.sql: what bench/bench_copies.sh runs first, in one session: memory,
 -- writes of each visibility, and reads of each scheme while nobody writes.
--- Variables: rounds.
+-- Variables: rounds, scale.
 \ir lib.sql
 
 -- ---- data -------------------------------------------------------------------
@@ -18,7 +18,7 @@ INSERT INTO kind VALUES
     ('left_right, manual',        'lr_man',  $$scheme 'left_right', visibility 'manual'$$, '{10k}');
 
 CREATE FUNCTION size_rows(size text) RETURNS int LANGUAGE sql AS
-    $$ SELECT CASE size WHEN '10k' THEN 10000 ELSE 1000000 END $$;
+    $$ SELECT CASE size WHEN '10k' THEN 10000 ELSE scaled(1000000) END $$;
 
 -- Keys in random order: to load (part is a transaction's portion), and to look up; dice: for mixes.
 CREATE PROCEDURE make_data(size text) LANGUAGE plpgsql AS $$
@@ -31,7 +31,7 @@ BEGIN
         CREATE UNLOGGED TABLE probe_%1$s AS
             SELECT k, k * 7 + 1 AS v, dice
             FROM (SELECT abs(hashint4(i + 17)::bigint) %% %2$s + 1 AS k, abs(hashint4(i + 5)) %% 100 AS dice
-                  FROM generate_series(1, 256000) i) s;
+                  FROM generate_series(1, scaled(256000)) i) s;
         $q$, size, size_rows(size));
 END $$;
 
@@ -61,11 +61,11 @@ DECLARE
 BEGIN
     INSERT INTO suite VALUES (title, 'the query without the call', 'ns net per nr_get', 'nr, one copy, immediate');
     INSERT INTO variant VALUES
-        (title, 'the query without the call', 1, 256000, NULL, NULL, replace(query, '<>', 'p.v')),
-        (title, 'C function that does nothing', 1, 256000, NULL, NULL,
+        (title, 'the query without the call', 1, scaled(256000), NULL, NULL, replace(query, '<>', 'p.v')),
+        (title, 'C function that does nothing', 1, scaled(256000), NULL, NULL,
          replace(query, '<>', format('bench_nothing(%L, p.k, p.v)', 'cache_nr1_imm_' || size)));
     INSERT INTO variant
-        SELECT title, kind || w.what, 1, 256000, NULL,
+        SELECT title, kind || w.what, 1, scaled(256000), NULL,
                CASE WHEN w.what <> '' THEN format('SELECT nr_put(%L, 1::bigint, 8::bigint)', cache) END,
                replace(query, '<>', format('nr_get(%L, p.k, NULL::bigint)', cache))
         FROM kind, format('cache_%s_%s', name, size) cache, (VALUES (''), (', after a write')) w (what)
@@ -125,7 +125,7 @@ BEGIN
                 COMMIT;
                 wall := clock_timestamp();
                 cpu := bench_cpu();
-                FOR i IN 1 .. 1000 LOOP
+                FOR i IN 1 .. scaled(1000) LOOP
                     key := (i * 7919 + round) %% 10000 + 1;
                     val := key * 7 + 1;
                     %3$s;
@@ -137,7 +137,7 @@ BEGIN
                 COMMIT;
                 cpu := bench_cpu() - cpu;
                 IF round > 0 THEN
-                    INSERT INTO result VALUES (suite, %5$L, round, 1000, cpu,
+                    INSERT INTO result VALUES (suite, %5$L, round, scaled(1000), cpu,
                         extract(epoch FROM clock_timestamp() - wall) * 1e9);
                 END IF;
             END $body$

@@ -6,6 +6,7 @@
 #define BENCH_MAP_H
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "ds/hash.h"
 #include "thread_host.h"
@@ -66,8 +67,8 @@ make_empty_map(uint32_t replicas, uint32_t copies, uint32_t sessions, uint32_t k
 	};
 	Th		   *th;
 
-	/* three times what keys and values take, and some */
-	config.extents_max = (uint32_t) (keys / ((UINT64_C(1) << geo.extent_shift) / (3 * 32)) + 64);
+	/* 39 bytes a pair with one copy (docs/PERFORMANCE.md), and some */
+	config.extents_max = (uint32_t) (keys / ((UINT64_C(1) << geo.extent_shift) / 56) + 64);
 	geo.extents = copies * config.extents_max + 64;
 	memcpy(config.arg, &arg, sizeof(arg));
 	th = th_new(&geo, 1, 2000);
@@ -85,8 +86,8 @@ make_map(uint32_t replicas, uint32_t copies, uint32_t sessions, uint32_t keys, u
 
 	th_register(th, 0, 0, &session);
 	th_attach(&session, 0, &ds_hash_dispatch, &handle);
-	for (uint64_t k = 0; k < keys; k++)
-		put(&handle, seed, &k, k, 1);
+	for (uint64_t k = 0; k < keys; k += BATCH_MAX)
+		put_range(&handle, seed, k, keys - k < BATCH_MAX ? (uint32_t) (keys - k) : BATCH_MAX);
 	for (uint32_t r = 0; r < replicas; r++)
 		nr_group_sync_replica(&handle, r, false);
 	nr_group_detach(&handle);
@@ -110,14 +111,15 @@ quantile(const double *values, uint32_t n, double p)
 {
 	double	   *sorted = malloc(n * sizeof(double));
 	double		at = p * (n - 1);
-	uint32_t	i = (uint32_t) at;
+	size_t		i = (size_t) at;
+	size_t		next = at > (double) i ? i + 1 : i;
 	double		value;
 
-	if (sorted == NULL)
-		th_die("no memory");
+	if (n == 0 || sorted == NULL)
+		th_die("no values, or no memory");
 	memcpy(sorted, values, n * sizeof(double));
 	qsort(sorted, n, sizeof(double), by_value);
-	value = i + 1 < n ? sorted[i] + (at - i) * (sorted[i + 1] - sorted[i]) : sorted[i];
+	value = sorted[i] + (at - (double) i) * (sorted[next] - sorted[i]);
 	free(sorted);
 	return value;
 }

@@ -14,8 +14,10 @@
 set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-entries=${NR_BENCH_ENTRIES:-100000}
-large=${NR_BENCH_LARGE:-1000000}
+entries=${NR_BENCH_ENTRIES:-${smoke:+2000}}
+entries=${entries:-100000}
+large=${NR_BENCH_LARGE:-${smoke:+50000}}
+large=${large:-1000000}
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
 	while [ $# -gt 0 ]; do
 		case $1 in
@@ -59,6 +61,32 @@ psql -Xq -v ON_ERROR_STOP=1 -v entries="$entries" <<-'SQL' || exit 1
 	     (VALUES ('one copy', ''), ('two copies', ', copies ''2'', aliasing ''off'''),
 	             ('two copies, aliased', ', copies ''2''')) v (variant, options) \gexec
 SQL
+# S10, with ten times as many, lest it be a matter of the last extent
+psql -Xq -v ON_ERROR_STOP=1 -v n="$((entries * 10))" <<-'SQL' || exit 1
+	CREATE TABLE s10 (what text, payload int, per_entry numeric);
+	CREATE PROCEDURE weigh(what text, payload int, n int, type text, keys text, vals text) LANGUAGE plpgsql AS $$
+	BEGIN
+	    EXECUTE format('CREATE FOREIGN TABLE measured (k %s, v %1$s) SERVER nr_cache OPTIONS (visibility ''immediate'')', type);
+	    EXECUTE format('INSERT INTO measured SELECT %s, %s FROM generate_series(1, %s) i', keys, vals, n);
+	    IF (SELECT count(*) <> n OR sum(length(k::text || v)) = 0 FROM measured) OR NOT nr_check('measured') THEN
+	        RAISE EXCEPTION 'not all are there';
+	    END IF;
+	    INSERT INTO s10 SELECT what, payload, round((memory_used - memory_free)::numeric / n, 1)
+	        FROM nr_caches WHERE relid = 'measured'::regclass;
+	    DROP FOREIGN TABLE measured;
+	END $$;
+	CALL weigh('8 bytes to 8 bytes', 16, :n, 'bigint', 'i', 'i');
+	CALL weigh('16 bytes to 64 bytes', 80, :n, 'text', '''customer'' || lpad(i::text, 8, ''0'')', 'repeat(md5(i::text), 2)');
+	CREATE VIEW figure AS
+	    SELECT 'memory, bigint keys' AS suite, variant, bytes AS x, 'bytes an entry' AS unit, 1 AS n,
+	           per_entry AS q1, per_entry AS median, per_entry AS q3 FROM result;
+	CREATE VIEW target AS
+	    SELECT 'S10' AS target, format('bytes an entry, %s, one copy', what) AS what, per_entry AS measured, '<=' AS comparison,
+	           1.5 * payload + 16 AS goal, 'B' AS unit, format('1.5 times %s bytes and 16', payload) AS note
+	    FROM s10;
+SQL
+[ -z "${NR_BENCH_FIGURES:-}" ] || psql -XqAt -F$'\t' -c "TABLE figure" >>"$NR_BENCH_FIGURES" || exit 1
+[ -z "${NR_BENCH_TARGETS:-}" ] || psql -XqAt -F$'\t' -c "TABLE target" >>"$NR_BENCH_TARGETS" || exit 1
 echo
 echo "Bytes an entry, key bigint, $entries entries:"
 psql -Xq -P footer=off <<-'SQL'
@@ -69,6 +97,7 @@ psql -Xq -P footer=off <<-'SQL'
 	             min(per_entry) FILTER (WHERE variant = 'two copies, aliased') AS aliased
 	      FROM result GROUP BY bytes) r
 	ORDER BY bytes;
+	SELECT what AS "one copy, ten times as many entries", per_entry AS "bytes an entry" FROM s10;
 SQL
 
 # large_load OPTIONS: the large cache, loaded, checked, replaced in portions

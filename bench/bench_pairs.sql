@@ -24,8 +24,8 @@ CREATE TABLE pair_result (suite text, variant text, kind text, round int, laps b
 -- Other keys than those that are measured.
 CREATE UNLOGGED TABLE others_1m AS
     SELECT k, k * 7 + 1 AS v, dice
-    FROM (SELECT abs(hashint4(i + 23)::bigint) % 1000000 + 1 AS k, abs(hashint4(i + 11)) % 100 AS dice
-          FROM generate_series(300001, 556000) i) s;
+    FROM (SELECT abs(hashint4(i + 23)::bigint) % scaled(1000000) + 1 AS k, abs(hashint4(i + 11)) % 100 AS dice
+          FROM generate_series(300001, 300000 + scaled(256000)) i) s;
 VACUUM ANALYZE others_1m;
 
 -- A reader, and who writes: put after put, or chunk after chunk (16 kB), or a transaction for each put.
@@ -74,7 +74,7 @@ BEGIN
         SELECT * INTO j FROM job;
         EXIT WHEN j.query = 'stop';
         IF j.cache IS NOT NULL THEN
-            FOR i IN 1 .. 1000 LOOP
+            FOR i IN 1 .. scaled(1000) LOOP
                 PERFORM nr_put(j.cache, i * 977::bigint, i * 977::bigint * 7 + 1);
                 COMMIT;
             END LOOP;

@@ -10,7 +10,7 @@
 # Three minutes.  Needs two processors.  With valgrind there, instructions are counted, too.
 #
 # "make bench" sources this file, having built the extension with NR_BENCH=1 and run
-# bench_engine; started alone, it does that itself.
+# bench_replica_reads; started alone, it does that itself.
 set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -26,12 +26,17 @@ if [ "${BASH_SOURCE[0]}" = "$0" ]; then
 	done
 	bench_build
 	make -s -f "$nr_root/tools/ctests.mk" KIND=bench MODE=bench OUT="$nr_build/c-bench" \
-		"$nr_build/c-bench/bin/bench_engine" || exit 1
+		"$nr_build/c-bench/bin/bench_replica_reads" || exit 1
 	bench_facts
 	nr_say "the engine alone"
-	"$nr_build/c-bench/bin/bench_engine" replicas "$rounds" || exit 1
+	"$nr_build/c-bench/bin/bench_replica_reads" "$rounds" || exit 1
 else
 	bench_facts
+fi
+
+caches=$(echo cache_{1..6})
+if [ -n "$smoke" ]; then
+	rounds=1 caches=cache_1
 fi
 
 # ---- servers and sessions ------------------------------------------------------
@@ -45,7 +50,7 @@ server() {
 	shift 2
 	bench_server "$name" "$replicas" "port = ${port[$name]}" "nr_cache.memory = '32MB'" \
 		"shared_buffers = '64MB'" "max_worker_processes = 16" "synchronous_commit = off" "$@" &&
-		PGPORT=${port[$name]} psql -Xq -f "$nr_root/bench/bench_replicas.sql"
+		PGPORT=${port[$name]} psql -Xq -v scale="$scale" -f "$nr_root/bench/bench_replicas.sql"
 }
 
 sql() {
@@ -96,7 +101,7 @@ reads_measure() {
 # sessions: where their memory lies is another matter of luck.
 reads_all() {
 	local cache round sessions replicas i ns
-	for cache in cache_{1..6}; do
+	for cache in $caches; do
 		for replicas in 1 2; do
 			for i in 0 1 2; do
 				session_open "read${replicas}_$i" "r$replicas" "-c nr_cache.replica=$((i % replicas))"
@@ -156,7 +161,7 @@ PGPORT=${port[r2]} psql -X -P footer=off -v ON_ERROR_STOP=1 -v rounds="$((rounds
 	SET search_path = bench, public;
 	SET jit = off;
 	SET max_parallel_workers_per_gather = 0;
-	CALL ask(10);
+	CALL ask(1 + :rounds / 4);
 	CALL run('follow', :rounds);
 	CREATE VIEW more AS
 	    SELECT variant, asks_every, percentile_cont(0.5) WITHIN GROUP (ORDER BY ns) AS ns,
@@ -202,7 +207,9 @@ counted() {
 	done
 }
 
-if command -v valgrind >/dev/null && nr_as valgrind --version >/dev/null 2>&1; then
+if [ -n "$smoke" ]; then
+	nr_say "instructions are not counted now"
+elif command -v valgrind >/dev/null && nr_as valgrind --version >/dev/null 2>&1; then
 	nr_say "instructions of nr_get, counted by callgrind, in which there is no rseq and getcpu is a system call"
 	counted 1 >"$nr_work/counted1" &
 	counted 2 >"$nr_work/counted2" && wait $! || exit 1

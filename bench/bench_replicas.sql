@@ -16,7 +16,7 @@ FROM generate_series(1, 6) i \gexec
 -- Random keys: to read, to write.
 CREATE UNLOGGED TABLE probe AS
     SELECT k, k * 7 + 1 AS v
-    FROM (SELECT abs(hashint4(i + 17)::bigint) % 10000 + 1 AS k FROM generate_series(1, 100000) i) s;
+    FROM (SELECT abs(hashint4(i + 17)::bigint) % 10000 + 1 AS k FROM generate_series(1, scaled(100000)) i) s;
 CREATE UNLOGGED TABLE puts AS SELECT * FROM probe UNION ALL SELECT * FROM probe;
 
 -- ---- reads, nobody writes ---------------------------------------------------
@@ -64,7 +64,7 @@ AS '$libdir/nr_cache', 'nr_bench_getcpu_ask' LANGUAGE C VOLATILE;
 
 INSERT INTO suite VALUES ('follow', 'the query without the call', 'ns net per nr_get', 'does not follow');
 INSERT INTO variant
-    SELECT 'follow', what, 1, 100000, NULL, NULL, format('SELECT sum(%s), count(k) FROM probe', call)
+    SELECT 'follow', what, 1, scaled(100000), NULL, NULL, format('SELECT sum(%s), count(k) FROM probe', call)
     FROM (SELECT 'the query without the call' AS what, 'v' AS call
           UNION ALL SELECT 'nr_get', $$nr_get('cache_1', k, NULL::bigint)$$
           UNION ALL SELECT what, format('get_%s(%L, k, NULL::bigint)', symbol, 'cache_1') FROM follow) s;
@@ -78,10 +78,10 @@ DECLARE
 BEGIN
     FOR i IN 1 .. rounds LOOP
         began := bench_cpu();
-        by_rseq := CASE WHEN ask_rseq(1000000) THEN (bench_cpu() - began) / 1e6 END;
+        by_rseq := CASE WHEN ask_rseq(scaled(1000000)) THEN (bench_cpu() - began)::float8 / scaled(1000000) END;
         began := bench_cpu();
-        PERFORM ask_getcpu(1000000);
-        INSERT INTO asked VALUES (by_rseq, (bench_cpu() - began) / 1e6);
+        PERFORM ask_getcpu(scaled(1000000));
+        INSERT INTO asked VALUES (by_rseq, (bench_cpu() - began)::float8 / scaled(1000000));
         COMMIT;
     END LOOP;
 END $$;

@@ -13,7 +13,7 @@
 set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-seconds=${NR_BENCH_SECONDS:-1}
+length="-T ${NR_BENCH_SECONDS:-1}"
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
 	while [ $# -gt 0 ]; do
 		case $1 in
@@ -38,10 +38,14 @@ declare -A responses=(
 # responses_run CLIENTS VARIANT: prints calls, calls per second
 responses_run() {
 	echo "${responses[$2]};" >"$nr_work/run/responses.sql"
-	pgbench -n -M prepared -c "$1" -j "$1" -T "$seconds" -f "$nr_work/run/responses.sql" 2>&1 |
-		awk '/actually processed/ { n = $NF } /^tps/ { tps = $3 } END { if (!tps) exit 1; print n "\t" tps }'
+	# shellcheck disable=SC2086
+	pgbench -n -M prepared -c "$1" -j "$1" $length -f "$nr_work/run/responses.sql" 2>&1 |
+		awk '/actually processed/ { n = $NF + 0 } /^tps/ { tps = $3 } END { if (!tps) exit 1; print n "\t" tps }'
 }
 
+if [ -n "$smoke" ]; then
+	rounds=1 length="-t 20"
+fi
 bench_facts
 bench_server responses 1 "max_connections = 20" || exit 1
 psql -Xq -v ON_ERROR_STOP=1 <<-'SQL' || exit 1

@@ -12,8 +12,9 @@ set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 gate=${NR_BENCH_GATE:-}
-replicas=${NR_BENCH_REPLICAS:-1 2}
+replicas=${NR_BENCH_REPLICAS:-1} # "make bench" has bench_peers.sh for more
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
+	replicas=${NR_BENCH_REPLICAS:-1 2}
 	while [ $# -gt 0 ]; do
 		case $1 in
 			--gate) gate=1 ;;
@@ -31,7 +32,7 @@ failed_gates=0
 for n in $replicas; do
 	nr_say "nr_cache.replicas = $n"
 	bench_server "bench$n" "$n" || exit 1
-	psql -X -v replicas="$n" -v rounds="$rounds" -f "$nr_root/bench/bench_sql.sql" 2>&1 |
+	psql -X -v replicas="$n" -v rounds="$rounds" -v scale="$scale" -f "$nr_root/bench/bench_sql.sql" 2>&1 |
 		tee "$nr_work/bench$n.out"
 	status=${PIPESTATUS[0]}
 	nr_cluster_stop "bench$n"

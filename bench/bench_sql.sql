@@ -1,4 +1,4 @@
--- bench_sql.sql: what bench/bench_sql.sh runs.  Variables: replicas, rounds.
+-- bench_sql.sql: what bench/bench_sql.sh runs.  Variables: replicas, rounds, scale.
 --
 -- Each suite is one set of keys.
 \ir lib.sql
@@ -36,8 +36,8 @@ BEGIN
         INSERT INTO cache_%1$s SELECT k, v FROM tab_%1$s;
         CREATE UNLOGGED TABLE probes_%1$s (v %3$s NOT NULL, k %2$s NOT NULL);
         INSERT INTO probes_%1$s
-            SELECT %7$s, %8$s FROM generate_series(1, 1000000) i ORDER BY hashint4(i + 17);
-        CREATE UNLOGGED TABLE probe_%1$s AS SELECT * FROM probes_%1$s LIMIT 128 * 2000;
+            SELECT %7$s, %8$s FROM generate_series(1, scaled(1000000)) i ORDER BY hashint4(i + 17);
+        CREATE UNLOGGED TABLE probe_%1$s AS SELECT * FROM probes_%1$s LIMIT scaled(256000);
         CREATE UNLOGGED TABLE many_%1$s (vs %3$s[] NOT NULL, ks %2$s[] NOT NULL);
         ALTER TABLE many_%1$s ALTER vs SET STORAGE PLAIN, ALTER ks SET STORAGE PLAIN;
         INSERT INTO many_%1$s
@@ -55,37 +55,37 @@ DECLARE
     -- how an answer is summed up
     agg text := CASE vtype WHEN 'bigint' THEN 'sum(%s)' ELSE 'sum(length(%s))' END;
     one text := replace(format('SELECT <>, count(p.k) FROM probe_%s p', name), '<>', agg);
-    few text := format('(SELECT * FROM probe_%s LIMIT 100000) p', name);
+    few text := format('(SELECT * FROM probe_%s LIMIT scaled(100000)) p', name);
 BEGIN
     INSERT INTO suite VALUES (title, 'the query without the call', 'ns net per lookup', 'unsynchronised peer');
     INSERT INTO variant VALUES
-        (title, 'the query without the call', 1, 256000, NULL, NULL, format(one, 'p.v')),
-        (title, 'C function that does nothing', 1, 256000, NULL, NULL,
+        (title, 'the query without the call', 1, scaled(256000), NULL, NULL, format(one, 'p.v')),
+        (title, 'C function that does nothing', 1, scaled(256000), NULL, NULL,
          format(one, format('bench_nothing(%L, p.k, p.v)', 'cache_' || name))),
-        (title, 'unsynchronised peer', 1, 256000, NULL, NULL,
+        (title, 'unsynchronised peer', 1, scaled(256000), NULL, NULL,
          format(one, format('bench_get(%L, p.k, NULL::%s)', 'cache_' || name, vtype))),
-        (title, 'nr_get', 1, 256000, NULL, NULL,
+        (title, 'nr_get', 1, scaled(256000), NULL, NULL,
          format(one, format('nr_get(%L, p.k, NULL::%s)', 'cache_' || name, vtype)));
     IF NOT others THEN
         RETURN;
     END IF;
     INSERT INTO variant VALUES
-        (title, 'nr_get_many, arrays of 128', 1, 256000, NULL, NULL,
+        (title, 'nr_get_many, arrays of 128', 1, scaled(256000), NULL, NULL,
          format('SELECT %s, count(a) FROM many_%s, unnest(nr_get_many(%L, ks, NULL::%s)) a',
                 format(agg, 'a'), name, 'cache_' || name, vtype)),
-        (title, 'arrays without the call', 1, 256000, NULL, NULL,
+        (title, 'arrays without the call', 1, scaled(256000), NULL, NULL,
          format('SELECT %s, count(a) FROM many_%s, unnest(vs) a WHERE ks IS NOT NULL',
                 format(agg, 'a'), name)),
-        (title, 'hash join with a table', 0.2, 1000000, NULL,
+        (title, 'hash join with a table', 0.2, scaled(1000000), NULL,
          'SET LOCAL enable_nestloop = off; SET LOCAL enable_mergejoin = off',
          format('SELECT %s, count(p.k) FROM probes_%s p JOIN tab_%2$s t USING (k)', format(agg, 't.v'), name)),
-        (title, 'hash join with the cache as a foreign table', 0.2, 1000000, NULL,
+        (title, 'hash join with the cache as a foreign table', 0.2, scaled(1000000), NULL,
          'SET LOCAL enable_nestloop = off; SET LOCAL enable_mergejoin = off',
          format('SELECT %s, count(p.k) FROM probes_%s p JOIN cache_%2$s t USING (k)', format(agg, 't.v'), name)),
-        (title, 'nested loop, btree', 0.2, 100000, NULL,
+        (title, 'nested loop, btree', 0.2, scaled(100000), NULL,
          'SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_memoize = off',
          format('SELECT %s, count(p.k) FROM %s JOIN tab_%s t USING (k)', format(agg, 't.v'), few, name)),
-        (title, 'nested loop, the cache as a foreign table', 0.2, 100000, NULL,
+        (title, 'nested loop, the cache as a foreign table', 0.2, scaled(100000), NULL,
          'SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_memoize = off',
          format('SELECT %s, count(p.k) FROM %s JOIN cache_%s t USING (k)', format(agg, 't.v'), few, name));
 END $$;
@@ -101,26 +101,26 @@ BEGIN
         $q$, name, ktype);
     INSERT INTO suite VALUES (title, NULL, 'ns per row', 'unlogged table with primary key');
     INSERT INTO variant VALUES
-        (title, 'unlogged table with primary key', 0.5, 1000000, format('TRUNCATE into_tab_%s', name), NULL,
+        (title, 'unlogged table with primary key', 0.5, scaled(1000000), format('TRUNCATE into_tab_%s', name), NULL,
          format('INSERT INTO into_tab_%s SELECT k, v FROM tab_%1$s', name)),
-        (title, 'cache', 0.5, 1000000, format('SELECT nr_truncate(''into_cache_%s'')', name), NULL,
+        (title, 'cache', 0.5, scaled(1000000), format('SELECT nr_truncate(''into_cache_%s'')', name), NULL,
          format('INSERT INTO into_cache_%s SELECT k, v FROM tab_%1$s', name)),
-        (title, 'cache that has these keys', 0.2, 1000000,
+        (title, 'cache that has these keys', 0.2, scaled(1000000),
          format('INSERT INTO into_cache_%s SELECT k, v FROM tab_%1$s', name), NULL,
          format('INSERT INTO into_cache_%s SELECT k, v FROM tab_%1$s', name)),
-        (title, 'nr_put, row by row', 0.2, 1000000, format('SELECT nr_truncate(''into_cache_%s'')', name), NULL,
+        (title, 'nr_put, row by row', 0.2, scaled(1000000), format('SELECT nr_truncate(''into_cache_%s'')', name), NULL,
          format('SELECT count(nr_put(''into_cache_%s'', k, v)) FROM tab_%1$s', name)),
-        (title, 'only the query', 0.5, 1000000, NULL, NULL,
+        (title, 'only the query', 0.5, scaled(1000000), NULL, NULL,
          format('SELECT count(k), sum(v) FROM tab_%s', name));
 END $$;
 
 -- ---- what is run ------------------------------------------------------------------
 
-CALL make_data('b_10k', 'bigint', 'bigint', 10000);
-CALL make_data('b_1m', 'bigint', 'bigint', 1000000);
-CALL make_data('t_10k', 'text', 'bigint', 10000);
-CALL make_data('t_1m', 'text', 'bigint', 1000000);
-CALL make_data('tt_1m', 'text', 'text', 1000000);
+CALL make_data('b_10k', 'bigint', 'bigint', scaled(10000));
+CALL make_data('b_1m', 'bigint', 'bigint', scaled(1000000));
+CALL make_data('t_10k', 'text', 'bigint', scaled(10000));
+CALL make_data('t_1m', 'text', 'bigint', scaled(1000000));
+CALL make_data('tt_1m', 'text', 'text', scaled(1000000));
 CALL make_lookup_suite('bigint, 10k keys', 'b_10k', 'bigint', true);
 CALL make_lookup_suite('bigint, 1M keys', 'b_1m', 'bigint', true);
 CALL make_lookup_suite('text, 10k keys', 't_10k', 'bigint', true);

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # test.sh WHAT: run tests; "test" runs all of them.
 #
-#	lint compilers unit model stress fuzz regress isolation tap bench | test
+#	lint compilers unit model stress fuzz regress isolation tap bench-smoke counts | test
+#	bench bench-all (not part of test)
 #	fuzz-long fuzz-coverage (not part of test)
 #	mutants (not part of test)
 #	test-numa (not part of test) | test-numa-smoke
@@ -192,19 +193,68 @@ fuzz-coverage() {
 	try "fuzz coverage: what is not reached is known" diff <(grep -v '^#' "$nr_root/test/fuzz/unreached.txt") "$nr_work/unreached"
 }
 
-bench() {
+# ---- benchmarks ----------------------------------------------------------------
+
+bench_script() {
+	(trap nr_stop_clusters EXIT && . "$1")
+}
+
+# bench_one NAME COMMAND...: to be looked at, or in "bench-smoke" a test
+bench_one() {
+	local name=$1
+	shift
+	if [ -n "${NR_BENCH_SMOKE:-}" ]; then
+		try "bench-smoke $name" "$@"
+	else
+		nr_say "$name"
+		"$@" || not_ok "$name" <<<"see above"
+	fi
+}
+
+# bench_with FOLDER SCRIPT...: all programs, and these scripts; what they have measured lands in the folder
+bench_with() {
+	local out=$1 p
+	shift
+	rm -rf "$out"
+	mkdir -p "$out"
+	export NR_BENCH_FIGURES=$out/figures.tsv NR_BENCH_TARGETS=$out/targets.tsv
 	compile bench bench || true
-	local p
 	for p in $(make -s -f "$nr_root/tools/ctests.mk" KIND=bench list); do
-		"$nr_build/c-bench/bin/$p" || not_ok "bench $p" <<<""
+		bench_one "$p" "$nr_build/c-bench/bin/$p"
 	done
-	if compgen -G "$nr_root/bench/bench_*.sh" >/dev/null; then
-		install bench NR_BENCH=1 || return
-		for p in "$nr_root"/bench/bench_*.sh; do
-			nr_say "$(basename "$p")"
-			(trap nr_stop_clusters EXIT && . "$p") || not_ok "$(basename "$p")" <<<""
+	if install bench NR_BENCH=1; then
+		for p; do
+			bench_one "$p" bench_script "$nr_root/bench/$p.sh"
 		done
 	fi
+	bench_one targets "$nr_root/bench/targets.sh" "$NR_BENCH_TARGETS"
+	bench_one plots "$nr_root/bench/plot.sh" "$NR_BENCH_FIGURES" "$out/plots"
+}
+
+bench_scripts="bench_sql bench_peers bench_clients bench_memory"
+bench_more="bench_copies bench_responses bench_replicas"
+
+bench() {
+	# shellcheck disable=SC2086
+	bench_with "$nr_build/bench-results" $bench_scripts
+}
+
+bench-all() {
+	# shellcheck disable=SC2086
+	bench_with "$nr_build/bench-results" $bench_scripts $bench_more
+}
+
+# With little to do: do they run, and are the answers right?
+bench-smoke() {
+	# shellcheck disable=SC2086
+	NR_BENCH_SMOKE=1 bench_with "$nr_work/bench-results" $bench_scripts $bench_more
+}
+
+# Instructions of each operation, against what is kept.
+counts() {
+	nr_say "counting instructions"
+	try "instructions are not 5 % more than they were" "$nr_root/bench/counts.sh"
+	sed 's/^/        /' "$nr_build/log/"instructions*.log
 }
 
 # ---- the extension -------------------------------------------------------------
@@ -547,12 +597,12 @@ lint() {
 
 what=${1:-test}
 case $what in
-	lint | compilers | unit | model | mutants | stress | fuzz | fuzz-long | fuzz-coverage | regress | isolation | tap | histories | soak | kills | hostile | proof | bench | test-numa | test-numa-smoke | test-assert | test-valgrind | test-asan) steps=$what ;;
-	test) steps="lint compilers unit model fuzz stress regress isolation tap histories test-numa-smoke" ;;
+	lint | compilers | unit | model | mutants | stress | fuzz | fuzz-long | fuzz-coverage | regress | isolation | tap | histories | soak | kills | hostile | proof | bench | bench-all | bench-smoke | counts | test-numa | test-numa-smoke | test-assert | test-valgrind | test-asan) steps=$what ;;
+	test) steps="lint compilers unit model fuzz stress regress isolation tap histories bench-smoke counts test-numa-smoke" ;;
 	*) nr_die "unknown: $what" ;;
 esac
 
-"$nr_root/tools/setup.sh" $([[ $steps != *numa* ]] || echo --numa) \
+"$nr_root/tools/setup.sh" $([[ $steps != *numa* ]] || echo --numa) $([[ $steps != *bench* && $steps != *counts* ]] || echo --bench) \
 	$(! grep -qE 'test-(assert|valgrind|asan)' <<<"$steps ${PROOF:-}" || echo --server) \
 	$([[ $steps != *fuzz-long* || ${FUZZER:-} != afl ]] || echo afl++) \
 	$([[ $steps != *fuzz-coverage* ]] || echo llvm) || exit 1
@@ -564,7 +614,7 @@ for step in $steps; do
 	$step
 done
 
-if [ "$what" != bench ]; then
+if [ "$what" != bench ] && [ "$what" != bench-all ]; then
 	[ $failed = 0 ] || printf 'failed: %s\n' "${failures[@]}"
 	printf '%d passed, %d failed\n' "$passed" "$failed"
 fi
