@@ -134,14 +134,13 @@ append_one(Worker *w, uint64_t key, uint64_t value)
 static inline bool
 look_up(Worker *w, Kind kind, uint64_t key)
 {
-	DsHashGet	op = {
-		.code = DS_HASH_GET, .key = &key, .key_bytes = 8, .hash = ds_hash_key(SEED, &key, 8),
-		.out = &(uint64_t) {0}, .capacity = 8
-	};
+	const NrCopy *copy = &w->handle.copies[0];
+	uint64_t	hash = ds_hash_key_8(SEED, &key);
+	uint64_t	value;
 
 	if (kind == LOCKED_LOOKUP)
 		atomic_exchange_explicit(&w->line, key, memory_order_seq_cst);
-	return ds_hash_dispatch.dispatch(&w->handle.copies[0], &op, NULL) == NR_OK && op.found;
+	return find_at(copy, ds_hash_line_of(copy, hash), hash, key, &value);
 }
 
 static inline void

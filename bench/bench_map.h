@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "ds/hash.h"
+#include "ds/hash_find.h"
+#include "ds/hash_key.h"
+#include "engine/enter.h"
 #include "thread_host.h"
 
 #define BATCH_MAX		256
@@ -27,15 +29,31 @@ put(NrHandle *h, uint64_t seed, uint64_t *key, uint64_t value, uint32_t n)
 		th_die("put");
 }
 
+/* The value of a key in a line of its copy; compiled for the key's length, as nr_get is. */
+static inline bool
+find_at(const NrCopy *copy, const DsHashLine *line, uint64_t hash, uint64_t key, uint64_t *value)
+{
+	DsHashValue at;
+
+	if (!ds_hash_find(copy, line, hash, &key, 8, &at) || at.length != 8)
+		return false;
+	*value = ds_load64(at.bytes);
+	return true;
+}
+
 static inline bool
 get(NrHandle *h, uint64_t seed, uint64_t key, uint64_t *value)
 {
-	DsHashGet	op = {
-		.code = DS_HASH_GET, .key = &key, .key_bytes = 8, .hash = ds_hash_key(seed, &key, 8),
-		.out = value, .capacity = 8
-	};
+	uint64_t	hash = ds_hash_key_8(seed, &key);
+	const NrCopy *copy = h->copy;
+	DsHashGuess guess = ds_hash_guess(copy, hash);
+	bool		found;
 
-	return nr_execute(h, &op, NULL, false) == NR_OK && op.found;
+	if (!nr_enter_quick(h) && nr_enter(h, false) != NR_OK)
+		return false;
+	found = find_at(h->copy, ds_hash_guessed(h->copy, hash, copy, &guess), hash, key, value);
+	nr_leave_quick(h);
+	return found;
 }
 
 /* Keys from "first" on, each with itself as its value, as one request. */

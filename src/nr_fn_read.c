@@ -162,8 +162,10 @@ read_byval(const ReadSite *site, NrCache *cache, const void *key, uint32 key_byt
 		}
 		nr_leave_quick(handle);
 	}
-	handle->hits += found;
-	handle->misses += !found;
+	if (likely(found))
+		handle->hits++;
+	else
+		handle->misses++;
 	return found;
 }
 

@@ -253,6 +253,7 @@ typedef struct NrHandle
 	uint32_t	ncopies;
 	uint32_t	r;				/* the replica: of the session, or 0 when the group has only one */
 	bool		look;			/* reads must look at the completed tail */
+	bool		plain;			/* one copy, and reads need not */
 	uint64_t	announced;		/* session->excused when it was last known to be looked for */
 	struct NrReaderLine *reader;	/* this session's on that replica: line, slot, buffer */
 	struct NrRequestSlot *slot;

@@ -63,9 +63,19 @@ nr_enter_need(NrHandle *h)
 static inline __attribute__((always_inline)) bool
 nr_enter_quick(NrHandle *h)
 {
-	if (__builtin_expect(h->session->inside > 0 || !nr_enter_try(h, nr_enter_need(h)), 0))
+	NrSession  *s = h->session;
+
+	if (__builtin_expect(s->inside > 0, 0))
 		return false;
-	h->session->inside = 1;
+	if (__builtin_expect(h->plain, 1))
+	{
+		/* h->copy is the only one that there is */
+		if (__builtin_expect(!nr_rw_reader_try(h, nr_inside_word(++s->entries, h->g)), 0))
+			return false;
+	}
+	else if (!nr_enter_try(h, nr_enter_need(h)))
+		return false;
+	s->inside = 1;
 	return true;
 }
 

@@ -372,6 +372,7 @@ nr_group_attach(NrSession *s, uint32_t g, const NrDispatch *dispatch, NrHandle *
 	h->g = g;
 	h->generation = nr_load32_rlx(&h->group->generation);
 	h->ncopies = h->group->copies;
+	h->plain = h->ncopies == 1 && !h->look;
 	for (uint32_t c = 0; c < h->ncopies; c++)
 		nr_copy_view(s->engine, g, h->r, c, &h->copies[c]);
 	h->copy = &h->copies[0];

@@ -58,7 +58,8 @@ nr_reader_arrive(NrHandle *h, uint64_t word)
 {
 	NrSession  *s = h->session;
 
-	s->excused += nr_xchg64_seq(&h->reader->inside, word) == NR_EXCUSED;	/* edge R1, edge R4, edge F1 */
+	if (__builtin_expect(nr_xchg64_seq(&h->reader->inside, word) == NR_EXCUSED, 0)) /* edge R1, edge R4, edge F1 */
+		s->excused++;
 	if (__builtin_expect(h->announced != s->excused, 0))
 		nr_reader_announce(h);
 }
