@@ -45,13 +45,12 @@ static inline bool
 get(NrHandle *h, uint64_t seed, uint64_t key, uint64_t *value)
 {
 	uint64_t	hash = ds_hash_key_8(seed, &key);
-	const NrCopy *copy = h->copy;
-	DsHashGuess guess = ds_hash_guess(copy, hash);
+	DsHashGuess guess = ds_hash_guess(h->copy, hash);
 	bool		found;
 
 	if (!nr_enter_quick(h) && nr_enter(h, false) != NR_OK)
 		return false;
-	found = find_at(h->copy, ds_hash_guessed(h->copy, hash, copy, &guess), hash, key, value);
+	found = find_at(h->copy, ds_hash_guessed(h->copy, hash, &guess), hash, key, value);
 	nr_leave_quick(h);
 	return found;
 }

@@ -68,7 +68,7 @@ extern pg_noinline bool nr_exec_get(NrCache *cache, const NrKey *key, const char
 #define nr_enter_quick(handle)			((void) (handle), true)
 #define nr_leave_quick(handle)			((void) (handle))
 #define ds_hash_guess(copy, hash)		(DsHashGuess) {0}
-#define ds_hash_guessed(copy, hash, before, guess)	((void) (before), (void) *(guess), ds_hash_line_of(copy, hash))
+#define ds_hash_guessed(copy, hash, guess)	((void) *(guess), ds_hash_line_of(copy, hash))
 #endif
 #if NR_BENCH_IS == NR_BENCH_IS_peer || NR_BENCH_IS == NR_BENCH_IS_still
 #define nr_token_follow()				((void) 0)

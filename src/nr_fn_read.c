@@ -138,19 +138,19 @@ read_byval(const ReadSite *site, NrCache *cache, const void *key, uint32 key_byt
 		   Datum *value, bool *isnull)
 {
 	NrHandle   *handle = &cache->handle;
-	const NrCopy *copy = handle->copy;	/* probably this one again */
-	DsHashGuess guess = ds_hash_guess(copy, hash);
+	DsHashGuess guess;
 	DsHashValue at;
 	bool		found;
 
 	if (unlikely((handle->session->entries & (NR_FOLLOW_EVERY - 1)) == 0))
 		nr_token_follow();
+	guess = ds_hash_guess(handle->copy, hash);	/* the copy of the last read: probably it is this one again */
 	if (unlikely(!nr_enter_quick(handle)) && !nr_exec_enter(cache))
 		found = false;
 	else
 	{
 		NR_POINT("reader_inside");
-		found = ds_hash_find(handle->copy, ds_hash_guessed(handle->copy, hash, copy, &guess), hash, key,
+		found = ds_hash_find(handle->copy, ds_hash_guessed(handle->copy, hash, &guess), hash, key,
 							 key_bytes, &at);
 		if (likely(found))
 		{
@@ -185,8 +185,7 @@ read_byref(ReadSite *site, NrCache *cache, const void *key, uint32 key_bytes, ui
 		nr_token_follow();
 	for (;;)
 	{
-		const NrCopy *copy = handle->copy;
-		DsHashGuess guess = ds_hash_guess(copy, hash);
+		DsHashGuess guess = ds_hash_guess(handle->copy, hash);
 		uint32		room = site->room;
 		char	   *data = palloc(room);
 
@@ -195,7 +194,7 @@ read_byref(ReadSite *site, NrCache *cache, const void *key, uint32 key_bytes, ui
 		else
 		{
 			NR_POINT("reader_inside");
-			found = ds_hash_find(handle->copy, ds_hash_guessed(handle->copy, hash, copy, &guess), hash, key,
+			found = ds_hash_find(handle->copy, ds_hash_guessed(handle->copy, hash, &guess), hash, key,
 								 key_bytes, &at);
 			if (likely(found && at.length <= room))
 				memcpy(data, at.bytes, at.length);

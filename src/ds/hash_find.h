@@ -157,6 +157,7 @@ ds_hash_line_of(const NrCopy *copy, uint64_t hash)
 typedef struct DsHashGuess
 {
 	const DsHashLine *line;		/* NULL: no guess */
+	const DsHashRoot *root;		/* of which copy, of which replica */
 	uint64_t	sizes;			/* what ds_hash_line and ds_hash_bucket read of the root, */
 	uint64_t	places;
 	uint64_t	shifts;
@@ -174,7 +175,7 @@ static inline __attribute__((always_inline)) DsHashGuess
 ds_hash_guess(const NrCopy *copy, uint64_t hash)
 {
 	const DsHashRoot *root = ds_hash_root(copy);
-	DsHashGuess g = {.sizes = nr_peek64(&root->magic), .places = nr_peek64(&root->mask), .shifts = nr_peek64(&root->line_shift)};
+	DsHashGuess g = {.root = root,.sizes = nr_peek64(&root->magic), .places = nr_peek64(&root->mask), .shifts = nr_peek64(&root->line_shift)};
 	uint32_t	capacity = nr_peek32(&copy->table->capacity);
 	uint32_t	sizes[2];		/* magic, buckets */
 	uint32_t	places[2];		/* mask, base */
@@ -202,11 +203,11 @@ ds_hash_guess(const NrCopy *copy, uint64_t hash)
 }
 
 static inline __attribute__((always_inline)) const DsHashLine *
-ds_hash_guessed(const NrCopy *copy, uint64_t hash, const NrCopy *guessed, const DsHashGuess *g)
+ds_hash_guessed(const NrCopy *copy, uint64_t hash, const DsHashGuess *g)
 {
 	const DsHashRoot *root = ds_hash_root(copy);
 
-	if (__builtin_expect(copy == guessed && g->line != NULL &&
+	if (__builtin_expect(root == g->root && g->line != NULL &&
 						 ((nr_peek64(&root->magic) ^ g->sizes) | (nr_peek64(&root->mask) ^ g->places) |
 						  (nr_peek64(&root->line_shift) ^ g->shifts) | (root->dir[g->segment] ^ g->extent) |
 						  (copy->map[g->extent] ^ g->physical)) == 0, 1))
