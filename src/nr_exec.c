@@ -92,8 +92,7 @@ exec_read(NrCache *cache, void *op)
 	NrHandle   *handle = &cache->handle;
 	NrStatus	status;
 
-	if (unlikely((handle->session->entries & (NR_FOLLOW_EVERY - 1)) == 0))
-		nr_token_follow();
+	nr_exec_follow(handle);
 	while (unlikely((status = nr_enter(handle, true)) == NR_CANCELLED))
 		CHECK_FOR_INTERRUPTS();
 	if (likely(status == NR_OK))
@@ -212,8 +211,7 @@ nr_exec_exists(NrCache *cache, const NrKey *key)
 		if (staged != NR_STAGED_NOT)
 			return staged == NR_STAGED_VALUE;
 	}
-	if (unlikely((handle->session->entries & (NR_FOLLOW_EVERY - 1)) == 0))
-		nr_token_follow();
+	nr_exec_follow(handle);
 	if (unlikely(!nr_enter_quick(handle)) && !nr_exec_enter(cache))
 		return false;
 	NR_POINT("reader_inside");

@@ -23,6 +23,14 @@ typedef struct NrScratch
 /* Make it at least this large; what it held is lost. */
 extern void nr_scratch_reserve(NrScratch *scratch, size_t bytes);
 
+/* Now and then a read asks whether this process has moved to another node; before it looks at any copy. */
+static inline void
+nr_exec_follow(const NrHandle *handle)
+{
+	if (unlikely((handle->session->entries & (NR_FOLLOW_EVERY - 1)) == 0))
+		nr_token_follow();
+}
+
 /*
  * The way in when nr_enter_quick has found that it is not free; waits are interruptible.  False: not inside, the cache
  * is taken, and there is nothing to be found.

@@ -142,8 +142,7 @@ read_byval(const ReadSite *site, NrCache *cache, const void *key, uint32 key_byt
 	DsHashValue at;
 	bool		found;
 
-	if (unlikely((handle->session->entries & (NR_FOLLOW_EVERY - 1)) == 0))
-		nr_token_follow();
+	nr_exec_follow(handle);
 	guess = ds_hash_guess(handle->copy, hash);	/* the copy of the last read: probably it is this one again */
 	if (unlikely(!nr_enter_quick(handle)) && !nr_exec_enter(cache))
 		found = false;
@@ -181,8 +180,7 @@ read_byref(ReadSite *site, NrCache *cache, const void *key, uint32 key_bytes, ui
 	DsHashValue at = {0};
 	bool		found;
 
-	if (unlikely((handle->session->entries & (NR_FOLLOW_EVERY - 1)) == 0))
-		nr_token_follow();
+	nr_exec_follow(handle);
 	for (;;)
 	{
 		DsHashGuess guess = ds_hash_guess(handle->copy, hash);

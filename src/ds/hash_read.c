@@ -2,9 +2,8 @@
  * ds/hash_read.c
  *		Reads of ds_hash: one key, many keys, everything, statistics.
  *
- * A lookup's loads: the root's first line, the directory, the copy's extent map
- * (all three warm), the line.  The search within a line is compiled for keys
- * of 8, 4, 9 to 16 bytes, and for any.
+ * The search within a line is in hash_find.h; here it is compiled for keys of 8, 4, 9 to 16
+ * bytes, and for any.
  */
 #include "ds/hash_find.h"
 
