@@ -93,7 +93,8 @@ PG_CONFIG ?= pg_config
 
 ifdef nr_needs_pgxs
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
-ifeq ($(wildcard $(PGXS)),)
+# Debian's client package has pgxs.mk, without the headers
+ifeq ($(and $(wildcard $(PGXS)),$(wildcard $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)/postgres.h)),)
 $(error PostgreSQL's development files were not found (PG_CONFIG=$(PG_CONFIG)): run "make setup" first)
 endif
 # not every PGXS finds out that it builds outside of the source tree

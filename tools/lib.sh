@@ -23,12 +23,13 @@ nr_die() {
 }
 
 # pg_config of the PostgreSQL to use: the caller's if it has development files,
-# else the newest under Debian's folder.  Prints nothing when there is none.
+# else the newest under Debian's folder.  Prints nothing when there is none.  Debian's client package has
+# pgxs.mk as well, so that alone says nothing.
 nr_find_pg_config() {
 	local c
 	for c in "${PG_CONFIG:-pg_config}" $(ls -d /usr/lib/postgresql/*/bin/pg_config 2>/dev/null | sort -rV); do
 		if command -v "$c" >/dev/null 2>&1 && [ -f "$("$c" --pgxs 2>/dev/null)" ] &&
-			[ -x "$("$c" --bindir)/initdb" ]; then
+			[ -f "$("$c" --includedir-server)/postgres.h" ] && [ -x "$("$c" --bindir)/initdb" ]; then
 			command -v "$c"
 			return
 		fi
