@@ -65,23 +65,29 @@ is_our_fdw(Oid fdwid)
 	return true;
 }
 
+/* The server of a foreign table; NULL: it is not there yet while CREATE FOREIGN TABLE is half done, or dropped meanwhile. */
+static ForeignServer *
+server_of(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(FOREIGNTABLEREL, ObjectIdGetDatum(relid));
+	Oid			server;
+
+	if (!HeapTupleIsValid(tuple))
+		return NULL;
+	server = ((Form_pg_foreign_table) GETSTRUCT(tuple))->ftserver;
+	ReleaseSysCache(tuple);
+	return GetForeignServerExtended(server, FSV_MISSING_OK);
+}
+
 bool
 nr_is_cache(Oid relid)
 {
-	HeapTuple	tuple;
-	Oid			server;
-	ForeignServer *foreign_server;
+	ForeignServer *server;
 
 	if (get_rel_relkind(relid) != RELKIND_FOREIGN_TABLE)
 		return false;
-	/* not there yet while CREATE FOREIGN TABLE is half done */
-	tuple = SearchSysCache1(FOREIGNTABLEREL, ObjectIdGetDatum(relid));
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	server = ((Form_pg_foreign_table) GETSTRUCT(tuple))->ftserver;
-	ReleaseSysCache(tuple);
-	foreign_server = GetForeignServerExtended(server, FSV_MISSING_OK);	/* dropped meanwhile? */
-	return foreign_server != NULL && is_our_fdw(foreign_server->fdwid);
+	server = server_of(relid);
+	return server != NULL && is_our_fdw(server->fdwid);
 }
 
 /* ---- nr_default ---- */
@@ -139,6 +145,16 @@ nr_default_relid(void)
 
 /* ---- open ---- */
 
+/*
+ * Others see what a DROP has done to the catalogs before they are told to forget what they remember of
+ * them: so of a foreign table, which always has its own row and a server, one may be gone and the other not.
+ */
+static bool
+is_half_gone(Oid relid)
+{
+	return get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE && server_of(relid) == NULL;
+}
+
 static void
 check_kind(Oid relid)
 {
@@ -147,7 +163,7 @@ check_kind(Oid relid)
 	if (nr_is_cache(relid))
 		return;
 	name = get_rel_name(relid);
-	if (name == NULL)
+	if (name == NULL || is_half_gone(relid))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("cache with OID %u does not exist", relid)));

@@ -52,5 +52,20 @@ foreach my $options ("visibility 'commit'", "visibility 'commit', copies '2'", "
 		$node->safe_psql('postgres', 'DROP FOREIGN TABLE next');
 	}
 }
+# Nor is it said of a cache that it is none: who has looked at it knows part of it from before.
+$node->safe_psql('postgres', "CREATE FOREIGN TABLE gone (k int, v text) SERVER nr_cache; SELECT nr_put('gone', 1, 'x'::text)");
+my ($owner, $user) = (session(), session());
+my $oid = $node->safe_psql('postgres', "SELECT 'gone'::regclass::oid");
+nr_ask($user, "SELECT has_table_privilege($oid, 'SELECT')");
+nr_ask($owner, 'BEGIN; DROP FOREIGN TABLE gone');
+nr_ask($owner, "SET nr_cache.test_point = 'committing:stop'");
+nr_send($owner, 'COMMIT');
+ok(stopped($owner->{pid}), 'a DROP stops before it tells anybody');
+like((nr_ask($user, "SELECT nr_get($oid, 1)"))[1], qr/cache with OID $oid does not exist/, 'it is gone, for who remembers part of it');
+kill 'CONT', $owner->{pid};
+$owner->{psql}->query('RESET nr_cache.test_point');
+like((nr_ask($user, "SELECT nr_get($oid, 1)"))[1], qr/cache with OID $oid does not exist/, 'and for all, then');
+$_->{psql}->quit foreach $owner, $user;
+
 $node->stop;
 done_testing();
