@@ -44,7 +44,6 @@ look(const LifeState *s, const LcOp *op)
 	return memcmp(s->taken != 0 ? none : s->visible, op->out, sizeof(s->visible)) == 0;
 }
 
-/* What is pending is published before. */
 static bool
 take(LifeState *s, const LcOp *op)
 {
@@ -54,9 +53,10 @@ take(LifeState *s, const LcOp *op)
 			s->taken = op->arg;
 		return true;
 	}
-	if (!s->exists || s->taken != 0 || memcmp(s->pending, op->out, sizeof(s->pending)) != 0)
+	/* it has published before, and nobody can write in between */
+	if (!s->exists || s->taken != 0 || memcmp(s->visible, op->out, sizeof(s->visible)) != 0 ||
+		memcmp(s->pending, op->out, sizeof(s->pending)) != 0)
 		return false;
-	memcpy(s->visible, s->pending, sizeof(s->visible));
 	s->taken = op->arg;
 	return true;
 }

@@ -269,9 +269,11 @@ record_take(Client *c, const Life *l)
 	{
 		call.op.out[0] = LC_UNTOLD;
 		call.op.res = l->ended;
-		if (l->cache->visibility == WO_MANUAL)
-			record(c, l, LC_PUBLISH, 0, call.op.inv, LC_FOREVER);
 	}
+	/* it publishes first: for a moment what was pending can be read */
+	if (l->cache->visibility == WO_MANUAL)
+		record(c, l, LC_PUBLISH, 0, call.op.inv, s->outcome == BK_ANSWERED ? call.op.res : LC_FOREVER);
+	call.op.inv++;
 	hi_also(&c->history, &call, l->object);
 	if (!l->committed)
 		record(c, l, WO_TAKE_UNDONE, l->id, call.op.inv + 1, l->ended);

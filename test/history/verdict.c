@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define CHECKERS	2
+#define PRINTED_MAX	100			/* calls of a history */
 
 typedef struct Verdict
 {
@@ -33,6 +34,15 @@ by_object(const void *a, const void *b)
 	if (x->object != y->object)
 		return x->object < y->object ? -1 : 1;
 	return x->op.inv < y->op.inv ? -1 : x->op.inv > y->op.inv;
+}
+
+static int
+by_inv(const void *a, const void *b)
+{
+	const LcOp *x = a,
+			   *y = b;
+
+	return x->inv < y->inv ? -1 : x->inv > y->inv;
 }
 
 /* Calls to the whole cache that concern an object which was used from "from" to "to". */
@@ -94,6 +104,22 @@ find_ends(const World *w, LcOp *ops, size_t n)
 	}
 }
 
+/* A short history whole, in the order of its calls: one that goes wrong seldom may not come again. */
+static void
+print_history(const LcModel *model, LcOp *ops, size_t n)
+{
+	char		text[200];
+
+	if (n > PRINTED_MAX)
+		return;
+	qsort(ops, n, sizeof(LcOp), by_inv);
+	for (size_t i = 0; i < n; i++)
+	{
+		model->print(text, sizeof(text), &ops[i]);
+		printf("#     thread %2u, %" PRIu64 "..%" PRIu64 ": %s\n", ops[i].thread, ops[i].inv, ops[i].res, text);
+	}
+}
+
 static void
 check_object(Verdict *v, size_t o, LcOp *ops)
 {
@@ -121,6 +147,8 @@ check_object(Verdict *v, size_t o, LcOp *ops)
 		atomic_fetch_add(&v->wrong, 1);
 		printf("# cache %s, keys from %" PRId64 ", %zu calls: not as promised\n", cache->name,
 			   wo_key(v->w, object, 0), n);
+		if (v->w->fault == NULL)
+			print_history(wo_model(v->w, object), ops, n);
 	}
 	else if (verdict == LC_TOO_LONG)
 	{
