@@ -91,8 +91,9 @@ understand_error(Client *c, BkStep *s, const PGresult *r)
 
 	if (state == NULL || is_expected_error(state) || (s->life && is_there(state)))
 		return;
-	/* NULL::cache: PostgreSQL looks a row type up before it locks its table, which is gone then */
-	if (s->life && function != NULL && strcmp(function, "relation_open") == 0)
+	/* NULL::cache: PostgreSQL looks a row type up before it locks its table, which is gone then, or half of it */
+	if (s->life && function != NULL &&
+		(strcmp(function, "relation_open") == 0 || strcmp(function, "LookupTypeNameExtended") == 0))
 		return;
 	s->missing = s->life && is_missing(state);
 	if (!s->missing)
