@@ -91,9 +91,10 @@ understand_error(Client *c, BkStep *s, const PGresult *r)
 
 	if (state == NULL || is_expected_error(state) || (s->life && is_there(state)))
 		return;
-	/* NULL::cache: PostgreSQL looks a row type up before it locks its table, which is gone then, or half of it */
+	/* NULL::cache, TRUNCATE: PostgreSQL looks at types and tables before it locks these, which are gone then, or half of them */
 	if (s->life && function != NULL &&
-		(strcmp(function, "relation_open") == 0 || strcmp(function, "LookupTypeNameExtended") == 0))
+		(strcmp(function, "relation_open") == 0 || strcmp(function, "LookupTypeNameExtended") == 0 ||
+		 strcmp(function, "GetForeignServerIdByRelId") == 0))
 		return;
 	s->missing = s->life && is_missing(state);
 	if (!s->missing)
