@@ -140,7 +140,12 @@ test_point_check(char **newval, void **extra, GucSource source)
 static void
 test_point_assign(const char *newval, void *extra)
 {
+	bool		announces = false;
+
 	nr_test_points = *(NrTestPoints *) extra;
+	for (int i = 0; i < nr_test_points.n; i++)
+		announces = announces || nr_test_point_announces(nr_test_points.point[i].name);
+	nr_store32_rlx(&nr_test_announces, announces);
 	nr_test_point_passed = 0;
 }
 

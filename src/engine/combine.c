@@ -105,22 +105,43 @@ nr_combiner_lock(NrSession *s, uint32_t g, uint32_t r, bool cancellable, bool br
 
 /* ---- collecting ---- */
 
+static bool
+anybody_pends(NrEngine *e, struct NrReplica *rep)
+{
+	NrAtomic64 *pending = nr_pending(e, rep);
+
+	for (uint32_t w = 0; w < e->bitmap_words; w++)
+		if (nr_load64_seq(&pending[w]) != 0)	/* edge Q3 */
+			return true;
+	return false;
+}
+
+/* What requests need. */
+typedef struct Amount
+{
+	uint64_t	inline_bytes;	/* of the ring */
+	uint64_t	op_bytes;		/* of all operations, wherever they lie */
+	uint32_t	ops;
+} Amount;
+
 typedef struct Collected
 {
+	Amount		sum;
 	uint32_t	n;
 	uint32_t	session[NR_BATCH_REQUESTS];
 	uint64_t	word[NR_BATCH_REQUESTS];	/* as pending */
-	uint64_t	inline_bytes;	/* ring bytes that the requests need */
-	uint64_t	op_bytes;		/* of all operations, wherever they lie */
-	uint32_t	ops;
-	NrNeed		need;			/* extents that they may use; set by reserve() */
 } Collected;
+
+static size_t
+ring_bytes(uint32_t first_extent, uint32_t bytes)
+{
+	return sizeof(NrBatchRequest) + (first_extent == NR_NO_EXTENT ? NR_OP_ALIGN(bytes) : 0);
+}
 
 static size_t
 request_ring_bytes(NrRequestSlot *slot)
 {
-	return sizeof(NrBatchRequest) +
-		(nr_load32_rlx(&slot->first_extent) == NR_NO_EXTENT ? NR_OP_ALIGN(nr_load32_rlx(&slot->bytes)) : 0);
+	return ring_bytes(nr_load32_rlx(&slot->first_extent), nr_load32_rlx(&slot->bytes));
 }
 
 static void
@@ -128,9 +149,9 @@ collect_add(Collected *c, uint32_t session, uint64_t word, NrRequestSlot *slot)
 {
 	c->session[c->n] = session;
 	c->word[c->n++] = word;
-	c->inline_bytes += request_ring_bytes(slot);
-	c->op_bytes += nr_load32_rlx(&slot->bytes);
-	c->ops += nr_load32_rlx(&slot->n);
+	c->sum.inline_bytes += request_ring_bytes(slot);
+	c->sum.op_bytes += nr_load32_rlx(&slot->bytes);
+	c->sum.ops += nr_load32_rlx(&slot->n);
 }
 
 /*
@@ -146,8 +167,8 @@ collect(NrEngine *e, uint32_t g, uint32_t r, size_t max_bytes, Collected *c)
 	uint32_t	first = NR_WORD(rep->scan_from);
 	uint64_t	below = NR_BIT(rep->scan_from) - 1;
 
-	c->n = c->ops = 0;
-	c->inline_bytes = c->op_bytes = 0;
+	c->n = 0;
+	c->sum = (Amount) {0};
 	for (uint32_t i = 0; i <= e->bitmap_words; i++)
 	{
 		uint32_t	w = (first + i) % e->bitmap_words;
@@ -167,7 +188,7 @@ collect(NrEngine *e, uint32_t g, uint32_t r, size_t max_bytes, Collected *c)
 			bits &= bits - 1;
 			if (nr_req_phase(word) != NR_REQ_PENDING || nr_req_group(word) != g)
 				continue;
-			if (c->n == NR_BATCH_REQUESTS || c->inline_bytes + request_ring_bytes(slot) > max_bytes)
+			if (c->n == NR_BATCH_REQUESTS || c->sum.inline_bytes + request_ring_bytes(slot) > max_bytes)
 			{
 				rep->scan_from = session;
 				return;
@@ -184,59 +205,9 @@ collect_only_first(NrEngine *e, uint32_t g, uint32_t r, Collected *c)
 	uint32_t	session = c->session[0];
 
 	nr_replica(e, g, r)->scan_from = c->session[1];
-	c->n = c->ops = 0;
-	c->inline_bytes = c->op_bytes = 0;
+	c->n = 0;
+	c->sum = (Amount) {0};
 	collect_add(c, session, c->word[0], nr_request_slot(e, r, session));
-}
-
-/*
- * Take what was collected and still pends, into the batch at "at".  Returns
- * where it ends; *op_bytes: of all operations, wherever they lie.
- */
-static char *
-take(NrEngine *e, uint32_t g, uint32_t r, const Collected *c, NrBatch *batch, char *at,
-	 uint64_t *op_bytes)
-{
-	NrAtomic64 *pending = nr_pending(e, nr_replica(e, g, r));
-
-	*op_bytes = 0;
-	for (uint32_t i = 0; i < c->n; i++)
-	{
-		uint32_t	session = c->session[i];
-		NrRequestSlot *slot = nr_request_slot(e, r, session);
-		uint64_t	word = c->word[i];
-		NrBatchRequest *req = (NrBatchRequest *) at;
-		bool		taken = false;
-
-		/*
-		 * The number in the word makes sure that this is the request whose size
-		 * we looked at.  Only the sleeping flag may have changed meanwhile.
-		 */
-		while (nr_req_phase(word) == NR_REQ_PENDING &&
-			   (word | NR_REQ_SLEEPING) == (c->word[i] | NR_REQ_SLEEPING) && !taken)
-			taken = nr_cas64_seq(&slot->state, &word,	/* edge Q1 */
-								 (word & ~(uint64_t) NR_REQ_PHASE) | NR_REQ_TAKEN);
-		if (!taken)
-			continue;
-		NR_POINT("request_taken");
-		nr_and64_seq(&pending[NR_WORD(session)], ~NR_BIT(session)); /* edge Q3: none pends behind it now */
-		req->session = session;
-		req->n = nr_load32_rlx(&slot->n);
-		req->bytes = nr_load32_rlx(&slot->bytes);
-		req->first_extent = nr_load32_rlx(&slot->first_extent);
-		req->word = c->word[i];
-		at += sizeof(NrBatchRequest);
-		NR_POINT("half_written");
-		if (req->first_extent == NR_NO_EXTENT)
-		{
-			memcpy(at, nr_session_buffer(e, r, session), req->bytes);
-			at += NR_OP_ALIGN(req->bytes);
-		}
-		*op_bytes += req->bytes;
-		batch->ops += req->n;
-		batch->requests++;
-	}
-	return at;
 }
 
 /* ---- one batch ---- */
@@ -256,23 +227,132 @@ typedef enum Tidy
 	TIDY_ALL					/* free extents of either kind: both copies share memory */
 } Tidy;
 
-/* Room in the ring for what was collected, and for the extents it may be granted. */
-static NrBatch *
-reserve(NrSession *s, const NrDispatch *dispatch, uint32_t g, uint32_t r, Collected *c,
-		uint32_t *numbers_max, size_t *fixed, uint64_t *pos)
+/* A batch that is being made. */
+typedef struct Draft
+{
+	NrBatch    *batch;
+	uint64_t	pos;			/* in the ring */
+	NrNeed		need;			/* extents that its requests may use */
+	uint32_t	numbers_max;	/* physical numbers that there is room for */
+	char	   *requests;		/* where they are put, behind room for all grants ... */
+	char	   *end;			/* ... and end there */
+	uint64_t	op_bytes;		/* of all operations, wherever they lie */
+} Draft;
+
+/* Room in the ring for so much, and for the extents it may be granted. */
+static bool
+reserve(NrSession *s, const NrDispatch *dispatch, uint32_t g, uint32_t r, Amount amount, Draft *d)
 {
 	struct NrGroup *group = nr_group(s->engine, g);
 	size_t		max = nr_ring_batch_max(s->engine, group);
-	size_t		room = (max - sizeof(NrBatch) - c->inline_bytes) / sizeof(uint32_t);
+	size_t		room = (max - sizeof(NrBatch) - amount.inline_bytes) / sizeof(uint32_t);
 	uint64_t	numbers;
+	size_t		fixed;
 
-	c->need = c->ops > 0 ? dispatch->need(&group->copy_config, c->ops, c->op_bytes) : (NrNeed) {0};
-	numbers = nr_grant_numbers(group, (uint64_t) NR_BATCH_GRANTS + c->need.extents, c->need.shared);
-	*numbers_max = (uint32_t) (numbers < room ? numbers : room);
-	*fixed = NR_OP_ALIGN(sizeof(NrBatch) + *numbers_max * sizeof(uint32_t));
-	if (*fixed + c->inline_bytes > max)
-		*fixed -= 8;			/* rounded up past the end */
-	return nr_ring_reserve(s, g, r, *fixed + c->inline_bytes, pos);
+	d->need = amount.ops > 0 ? dispatch->need(&group->copy_config, amount.ops, amount.op_bytes) : (NrNeed) {0};
+	numbers = nr_grant_numbers(group, (uint64_t) NR_BATCH_GRANTS + d->need.extents, d->need.shared);
+	d->numbers_max = (uint32_t) (numbers < room ? numbers : room);
+	fixed = NR_OP_ALIGN(sizeof(NrBatch) + d->numbers_max * sizeof(uint32_t));
+	if (fixed + amount.inline_bytes > max)
+		fixed -= 8;				/* rounded up past the end */
+	d->batch = nr_ring_reserve(s, g, r, fixed + amount.inline_bytes, &d->pos);
+	if (d->batch == NULL)
+		return false;
+	d->requests = d->end = (char *) d->batch + fixed;
+	d->op_bytes = 0;
+	d->batch->replica = r;
+	d->batch->requests = d->batch->ops = 0;
+	d->batch->extent = NR_NO_EXTENT;
+	d->batch->horizon = 0;
+	return true;
+}
+
+/* The request, and its operations if they are not in extents, behind those that the batch has. */
+static void
+put_request(Draft *d, NrBatchRequest request, const void *ops)
+{
+	NrBatchRequest *req = (NrBatchRequest *) d->end;
+
+	*req = request;
+	d->end += sizeof(NrBatchRequest);
+	NR_POINT("half_written");
+	if (req->first_extent == NR_NO_EXTENT)
+	{
+		memcpy(d->end, ops, req->bytes);
+		d->end += NR_OP_ALIGN(req->bytes);
+	}
+	d->op_bytes += req->bytes;
+	d->batch->ops += req->n;
+	d->batch->requests++;
+}
+
+/* Take what was collected and still pends, into the batch. */
+static void
+take(NrEngine *e, uint32_t g, uint32_t r, const Collected *c, Draft *d)
+{
+	NrAtomic64 *pending = nr_pending(e, nr_replica(e, g, r));
+
+	for (uint32_t i = 0; i < c->n; i++)
+	{
+		uint32_t	session = c->session[i];
+		NrRequestSlot *slot = nr_request_slot(e, r, session);
+		uint64_t	word = c->word[i];
+		bool		taken = false;
+
+		/*
+		 * The number in the word makes sure that this is the request whose size
+		 * we looked at.  Only the sleeping flag may have changed meanwhile.
+		 */
+		while (nr_req_phase(word) == NR_REQ_PENDING &&
+			   (word | NR_REQ_SLEEPING) == (c->word[i] | NR_REQ_SLEEPING) && !taken)
+			taken = nr_cas64_seq(&slot->state, &word,	/* edge Q1 */
+								 (word & ~(uint64_t) NR_REQ_PHASE) | NR_REQ_TAKEN);
+		if (!taken)
+			continue;
+		NR_POINT("request_taken");
+		nr_and64_seq(&pending[NR_WORD(session)], ~NR_BIT(session)); /* edge Q3: none pends behind it now */
+		put_request(d, (NrBatchRequest) {
+					.session = session,.n = nr_load32_rlx(&slot->n),.bytes = nr_load32_rlx(&slot->bytes),
+					.first_extent = nr_load32_rlx(&slot->first_extent),.word = c->word[i]}, nr_session_buffer(e, r, session));
+	}
+}
+
+/* Memory for its requests, which then move to where the grants end; and into the log.  Returns where it is. */
+static uint64_t
+append_draft(NrSession *s, const NrDispatch *dispatch, uint32_t g, uint32_t r, Draft *d, Tidy tidy)
+{
+	NrEngine   *e = s->engine;
+	struct NrGroup *group = nr_group(e, g);
+	struct NrReplica *rep = nr_replica(e, g, r);
+	NrBatch    *batch = d->batch;
+	size_t		bytes = (size_t) (d->end - d->requests);
+	char	   *requests;
+	uint64_t	seq;
+
+	if (group->loading && batch->requests > 0)
+		group->loading = false; /* readers have something to lose */
+	/* of all that were collected: who has withdrawn since makes it no more than needed */
+	nr_grant_best(s, dispatch, g, batch, batch->ops > 0 ? d->need : (NrNeed) {0}, d->numbers_max);
+	NR_POINT("granted");
+	if (tidy == TIDY_ALL)
+		nr_grant_release_free(group, batch);
+	requests = (char *) (batch + 1) + nr_grant_bytes(group, batch);
+	if (requests != d->requests)
+		memmove(requests, d->requests, bytes);
+	batch->bytes = (uint32_t) NR_LINE_UP((size_t) (requests - (char *) batch) + bytes);
+	nr_ring_commit(e, g, r, d->pos, batch->bytes);
+	NR_POINT("batch_filled");
+	batch->floor = nr_shares_deferred(e, group, g, r) ? nr_log_head(s, g) : 0;
+	nr_store64_rlx(&batch->seq, UINT64_MAX);	/* published by the append, edge L1 */
+	seq = nr_log_append(s, g, r, d->pos);
+	nr_store64_rlx(&batch->seq, seq);	/* read by combiners of this replica only, edge K1 */
+	NR_POINT("batch_appended");
+
+	nr_bump64(&rep->batches, batch->requests > 0);
+	nr_bump64(&rep->requests, batch->requests);
+	nr_bump64(&rep->ops, batch->ops);
+	nr_bump64(&rep->bytes, d->op_bytes);
+	return seq;
 }
 
 /*
@@ -286,81 +366,55 @@ append_batch(NrSession *s, const NrDispatch *dispatch, uint32_t g, bool serve, T
 	NrEngine   *e = s->engine;
 	uint32_t	r = nr_home(s, g);
 	struct NrGroup *group = nr_group(e, g);
-	struct NrReplica *rep = nr_replica(e, g, r);
-	size_t		fixed;
-	uint32_t	numbers_max;
 	Collected	c;
-	NrBatch    *batch;
-	uint64_t	pos;
-	uint64_t	op_bytes = 0;
-	uint64_t	seq;
-	size_t		request_bytes;
-	size_t		grant_bytes;
+	Draft		d;
+	bool		room;
 
-	c.n = c.ops = 0;
-	c.inline_bytes = c.op_bytes = 0;
+	c.n = 0;
+	c.sum = (Amount) {0};
 	if (serve)
 		collect(e, g, r, nr_ring_batch_max(e, group) - sizeof(NrBatch) -
 				NR_BATCH_GRANTS * group->copies * sizeof(uint32_t), &c);
 	if (c.n == 0 && tidy == TIDY_NOT)
 		return ROUND_NOTHING;
-	batch = reserve(s, dispatch, g, r, &c, &numbers_max, &fixed, &pos);
-	if (batch == NULL && c.n > 1)
+	room = reserve(s, dispatch, g, r, c.sum, &d);
+	if (!room && c.n > 1)
 	{
 		collect_only_first(e, g, r, &c);
-		batch = reserve(s, dispatch, g, r, &c, &numbers_max, &fixed, &pos);
+		room = reserve(s, dispatch, g, r, c.sum, &d);
 	}
-	full->slots = batch != NULL && !nr_log_claim(s, g);
-	if (batch == NULL || full->slots)
+	full->slots = room && !nr_log_claim(s, g);
+	if (!room || full->slots)
 		return c.n > 0 ? ROUND_FULL : ROUND_NOTHING;
 	NR_POINT("log_claimed");
-
-	/* requests go behind room for all grants; then they move up to where grants end */
-	batch->replica = r;
-	batch->requests = batch->ops = 0;
-	batch->extent = NR_NO_EXTENT;
-	batch->horizon = 0;
-	request_bytes = (size_t) (take(e, g, r, &c, batch, (char *) batch + fixed, &op_bytes) -
-							  ((char *) batch + fixed));
-	if (batch->requests == 0 && tidy == TIDY_NOT)
+	take(e, g, r, &c, &d);
+	if (d.batch->requests == 0 && tidy == TIDY_NOT)
 	{
 		nr_log_give_back(s, g);
 		return ROUND_NOTHING;
 	}
-	if (group->loading && batch->requests > 0)
-		group->loading = false; /* readers have something to lose */
-	/* of all that were collected: who has withdrawn since makes it no more than needed */
-	nr_grant_best(s, dispatch, g, batch, batch->ops > 0 ? c.need : (NrNeed) {0}, numbers_max);
-	NR_POINT("granted");
-	if (tidy == TIDY_ALL)
-		nr_grant_release_free(group, batch);
-	grant_bytes = nr_grant_bytes(group, batch);
-	memmove((char *) (batch + 1) + grant_bytes, (char *) batch + fixed, request_bytes);
-	batch->bytes = (uint32_t) NR_LINE_UP(sizeof(NrBatch) + grant_bytes + request_bytes);
-	nr_ring_commit(e, g, r, pos, batch->bytes);
-	NR_POINT("batch_filled");
-	batch->floor = nr_shares_deferred(e, group, g, r) ? nr_log_head(s, g) : 0;
-	nr_store64_rlx(&batch->seq, UINT64_MAX);	/* published by the append, edge L1 */
-	seq = nr_log_append(s, g, r, pos);
-	nr_store64_rlx(&batch->seq, seq);	/* read by combiners of this replica only, edge K1 */
-	NR_POINT("batch_appended");
-
-	nr_bump64(&rep->batches, batch->requests > 0);
-	nr_bump64(&rep->requests, batch->requests);
-	nr_bump64(&rep->ops, batch->ops);
-	nr_bump64(&rep->bytes, op_bytes);
+	(void) append_draft(s, dispatch, g, r, &d, tidy);
 	return ROUND_BATCH;
 }
 
+/* A batch of one request, which need not be taken.  False: no room, nothing was done. */
 static bool
-anybody_pends(NrEngine *e, struct NrReplica *rep)
+append_own(NrSession *s, const NrDispatch *dispatch, uint32_t g, const NrOwn *own, uint64_t *seq)
 {
-	NrAtomic64 *pending = nr_pending(e, rep);
+	uint32_t	r = nr_home(s, g);
+	Amount		amount = {.inline_bytes = ring_bytes(own->first_extent, own->bytes),.op_bytes = own->bytes,.ops = own->n};
+	Draft		d;
 
-	for (uint32_t w = 0; w < e->bitmap_words; w++)
-		if (nr_load64_seq(&pending[w]) != 0)	/* edge Q3 */
-			return true;
-	return false;
+	if (!reserve(s, dispatch, g, r, amount, &d))
+		return false;
+	/* nobody waits for the answer: its word is that of no request */
+	put_request(&d, (NrBatchRequest) {.session = s->idx,.n = own->n,.bytes = own->bytes,.first_extent = own->first_extent,
+				.word = 0}, own->ops);
+	if (!nr_log_claim(s, g))
+		return false;
+	NR_POINT("log_claimed");
+	*seq = append_draft(s, dispatch, g, r, &d, TIDY_NOT);
+	return true;
 }
 
 /* So much was dropped that its memory should not wait for the next write. */
@@ -441,6 +495,27 @@ nr_combine(NrSession *s, const NrDispatch *dispatch, uint32_t g, NrPatience pati
 		helped = true;
 	}
 	return helped ? NR_COMBINE_FULL : NR_COMBINED;
+}
+
+/* What is rare is left to the other way: a reader in the older of two copies, a full log. */
+bool
+nr_combine_alone(NrSession *s, const NrDispatch *dispatch, uint32_t g, const NrOwn *own)
+{
+	struct NrGroup *group = nr_group(s->engine, g);
+	uint32_t	home = nr_home(s, g);
+	struct NrReplica *rep = nr_replica(s->engine, g, home);
+	NrFull		full;
+	uint64_t	seq;
+
+	if (anybody_pends(s->engine, rep) ||
+		(group->copies == 2 && !nr_lr_drain(s, g, home, NR_IMPATIENT)) ||
+		!append_own(s, dispatch, g, own, &seq))
+		return false;
+	/* our request is in it: no way back */
+	(void) nr_replay_to(s, dispatch, g, home, seq + 1, NR_PATIENT, false);
+	if (anybody_pends(s->engine, rep) || nr_tidy_due(s->engine, g, home))
+		(void) nr_combine(s, dispatch, g, NR_IMPATIENT, &full);
+	return true;
 }
 
 void

@@ -58,6 +58,22 @@ typedef enum NrCombined
 extern NrCombined nr_combine(NrSession *s, const NrDispatch *dispatch, uint32_t g,
 							 NrPatience patience, NrFull *full);
 
+/* A request of who has the combiner lock. */
+typedef struct NrOwn
+{
+	const void *ops;
+	uint32_t	bytes;			/* of all operations */
+	uint32_t	first_extent;	/* physical; NR_NO_EXTENT: they are at "ops" */
+	uint32_t	n;
+} NrOwn;
+
+/*
+ * The same lock: serve this one, if nobody pends.  It is a batch of its own, and needs neither a slot in which others would
+ * find it nor an answer that wakes: the answer is in the session's slot when this returns.  False: nothing
+ * was done, nr_combine will.  Whoever asks meanwhile is served, too.
+ */
+extern bool nr_combine_alone(NrSession *s, const NrDispatch *dispatch, uint32_t g, const NrOwn *own);
+
 /* Without it: if nobody combines and somebody sleeps on a pending request, wake them. */
 extern void nr_combiner_handoff(NrSession *s, uint32_t g, uint32_t r);
 

@@ -6,6 +6,7 @@
 
 #ifdef NR_TEST_POINTS
 void		(*nr_test_point_hook) (const char *name);
+NrAtomic32	nr_test_announces;
 void		(*nr_far_hook) (const NrEngine *engine, NrFar what, const void *start, size_t bytes, bool write);
 #endif
 

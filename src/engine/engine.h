@@ -554,6 +554,20 @@ extern void nr_group_info(NrEngine *engine, uint32_t g, NrGroupInfo *info);
 extern void nr_replica_info(NrEngine *engine, uint32_t g, uint32_t r, NrReplicaInfo *info);
 extern void nr_handle_flush_counters(NrHandle *handle);
 
+/* A test may want requests that others can find also of who is alone (write.c): if it wants to be at one of their points. */
+#ifdef NR_TEST_POINTS
+extern NrAtomic32 nr_test_announces;
+#define NR_ANNOUNCES	(nr_load32_rlx(&nr_test_announces) != 0)
+
+static inline bool
+nr_test_point_announces(const char *name)
+{
+	return name[0] == '*' || strncmp(name, "request_", 8) == 0 || strcmp(name, "answered") == 0;
+}
+#else
+#define NR_ANNOUNCES	false
+#endif
+
 /*
  * Memory of another replica: whatever touches it lies between NR_FAR and NR_FAR_END, which may nest.  With
  * test points, a hook hears of both, so that all else can be taken away from a process

@@ -158,6 +158,7 @@ format_replica(NrEngine *e, uint32_t g, uint32_t r)
 	nr_store32_rlx(&rep->starved, 0);
 	nr_store32_rlx(&rep->combiner, 0);
 	nr_store32_rlx(&rep->blocking_reader, 0);
+	rep->ring_oldest = 0;
 	rep->scan_from = rep->starved_ignored = rep->calls = 0;
 	zero_bitmap(e, nr_pending(e, rep));
 	zero_bitmap(e, nr_readers(e, rep));
@@ -368,7 +369,7 @@ nr_group_attach(NrSession *s, uint32_t g, const NrDispatch *dispatch, NrHandle *
 	h->reader = nr_reader_line(s->engine, h->r, s->idx);
 	h->slot = nr_request_slot(s->engine, h->r, s->idx);
 	h->buffer = nr_session_buffer(s->engine, h->r, s->idx);
-	h->look = h->group->replicas > 1 || h->group->config.lazy;
+	h->look = nr_group_looks(h->group);
 	h->g = g;
 	h->generation = nr_load32_rlx(&h->group->generation);
 	h->ncopies = h->group->copies;

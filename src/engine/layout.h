@@ -143,6 +143,13 @@ nr_group_shares(const struct NrGroup *group)
 	return group->shared_root != NR_NO_EXTENT;
 }
 
+/* Does the completed tail tell readers what they must see?  Else what has completed is in the only replica. */
+static inline bool
+nr_group_looks(const struct NrGroup *group)
+{
+	return group->replicas > 1 || group->config.lazy;
+}
+
 /* ---- region ---- */
 
 /* What a reader writes: its own line, nobody else's. */
@@ -204,6 +211,7 @@ struct NrReplica
 	NrAtomic32	blocking_reader;	/* session + 1 */
 	NrAtomic64	ring_head;		/* the following are written under the combiner lock */
 	NrAtomic64	ring_tail;
+	uint64_t	ring_oldest;	/* no batch in the ring has a lower sequence number */
 	uint32_t	scan_from;		/* session at which the next collection starts */
 	uint32_t	starved_ignored;	/* so many starved readers are not waited for */
 	uint32_t	calls;			/* how often readers were looked for */

@@ -252,6 +252,25 @@ nr_log_batch(NrSession *s, uint32_t g, uint32_t home, uint64_t seq)
 						(pos & (((uint64_t) 1 << e->geo.extent_shift) - 1)));
 }
 
+void
+nr_advance_completed(NrSession *s, struct NrGroup *group, uint64_t seq)
+{
+	uint64_t	old = nr_load64_acq(&group->completed); /* edge C1 */
+
+	/* readers of the only replica look at its position; so this is a statistic, and written under one lock only */
+	if (!nr_group_looks(group))
+	{
+		nr_store64_rlx(&group->completed, old < seq ? seq : old);
+		return;
+	}
+	while (old < seq)
+	{
+		s->crossed.shared_updates++;
+		if (nr_cas64_seq(&group->completed, &old, seq)) /* edge C1 */
+			break;
+	}
+}
+
 /* ---- the ring of one replica, under its combiner lock ---- */
 
 typedef struct Ring
@@ -318,6 +337,9 @@ ring_reclaim(const Ring *ring, uint64_t head)
 	struct NrReplica *rep = ring->rep;
 	uint64_t	before = ring_head(ring);
 
+	/* one look at a number instead of at a batch that has left our caches */
+	if (head <= rep->ring_oldest)
+		return false;
 	for (int i = 0; i < RECLAIM_BATCHES && ring_head(ring) != ring_tail(ring); i++)
 	{
 		uint64_t	pos = ring_normal(ring, ring_head(ring));
@@ -328,7 +350,11 @@ ring_reclaim(const Ring *ring, uint64_t head)
 		else if (nr_load64_rlx(&batch->seq) < head) /* written by this combiner or one before: K1 */
 			nr_store64_rlx(&rep->ring_head, pos + batch->bytes);
 		else
+		{
+			if (nr_load64_rlx(&batch->seq) != UINT64_MAX)
+				rep->ring_oldest = nr_load64_rlx(&batch->seq);
 			break;
+		}
 	}
 	return ring_head(ring) != before;
 }
@@ -380,11 +406,16 @@ void
 nr_ring_commit(NrEngine *e, uint32_t g, uint32_t r, uint64_t pos, size_t bytes)
 {
 	Ring		ring = ring_of(e, g, r);
-	uint64_t	from = ring_normal(&ring, ring_tail(&ring));
+	uint64_t	tail = ring_tail(&ring);
 
-	/* The end of an extent was skipped; a pad tells the reclaimer so. */
-	if (from != pos)
-		ring_ptr(&ring, from)->bytes = NR_BATCH_PAD;
+	/* If the end of an extent was skipped, a pad tells the reclaimer so. */
+	if (tail >> e->geo.extent_shift != pos >> e->geo.extent_shift)
+	{
+		uint64_t	from = ring_normal(&ring, tail);
+
+		if (from != pos)
+			ring_ptr(&ring, from)->bytes = NR_BATCH_PAD;
+	}
 	nr_store64_rlx(&ring.rep->ring_tail, pos + NR_LINE_UP(bytes));
 }
 

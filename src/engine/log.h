@@ -71,6 +71,9 @@ extern uint64_t nr_log_tail(NrSession *s, uint32_t g);
 /* Batch seq < tail that this replica has not applied yet; "home": nr_home. */
 extern NrBatch *nr_log_batch(NrSession *s, uint32_t g, uint32_t home, uint64_t seq);
 
+/* Reads that begin from now on see everything before this position. */
+extern void nr_advance_completed(NrSession *s, struct NrGroup *group, uint64_t seq);
+
 /* Recompute and return the lower bound of all positions; it only grows. */
 extern uint64_t nr_log_head(NrSession *s, uint32_t g);
 

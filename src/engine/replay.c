@@ -349,23 +349,12 @@ deliver(Replay *p, const NrBatch *batch)
 
 		at += sizeof(NrBatchRequest) +
 			(req->first_extent == NR_NO_EXTENT ? NR_OP_ALIGN(req->bytes) : 0);
+		if (nr_req_phase(req->word) == NR_REQ_FREE)
+			continue;			/* the combiner's own: nr_combine_alone */
 		word = nr_xchg64_seq(&slot->state, done);	/* edge Q2, edge Z1 */
 		NR_POINT("answered");
 		if (word & NR_REQ_SLEEPING)
 			p->e->host->wake(p->e, session);
-	}
-}
-
-void
-nr_advance_completed(NrSession *s, struct NrGroup *group, uint64_t seq)
-{
-	uint64_t	old = nr_load64_acq(&group->completed); /* edge C1 */
-
-	while (old < seq)
-	{
-		s->crossed.shared_updates++;
-		if (nr_cas64_seq(&group->completed, &old, seq)) /* edge C1 */
-			break;
 	}
 }
 

@@ -72,7 +72,4 @@ extern void nr_replay_all(NrSession *s, const NrDispatch *dispatch, uint32_t g);
 extern void nr_apply_idle(NrSession *s, const NrDispatch *dispatch, uint32_t g, const NrBatch *batch,
 						  void *ops, size_t bytes, uint32_t n, NrResult *result);
 
-/* Reads that begin from now on see everything before this position. */
-extern void nr_advance_completed(NrSession *s, struct NrGroup *group, uint64_t seq);
-
 #endif							/* NR_REPLAY_H */

@@ -44,12 +44,18 @@ wait_for_response(NrHandle *h, bool cancellable)
 	return go_on;
 }
 
-/* Ask, and do what it takes until the answer is there.  False: withdrawn. */
-static bool
-request(NrHandle *h, bool cancellable)
+/* Where others find the request, and that they find it. */
+static void
+announce(NrHandle *h, const NrOwn *own)
 {
 	NrSession  *s = h->session;
 	NrRequestSlot *slot = h->slot;
+
+	if (own->first_extent == NR_NO_EXTENT)
+		memcpy(h->buffer, own->ops, own->bytes);
+	nr_store32_rlx(&slot->bytes, own->bytes); /* published by the state word, edge Q1 */
+	nr_store32_rlx(&slot->first_extent, own->first_extent);
+	nr_store32_rlx(&slot->n, own->n);
 
 	/* relaxed: while it is free, the slot is ours; its number makes this request's words unique */
 	nr_xchg64_seq(&slot->state, nr_req_word(nr_req_no(nr_load64_rlx(&slot->state)) + 1, h->g,	/* edge Q1 */
@@ -65,6 +71,16 @@ request(NrHandle *h, bool cancellable)
 	if (nr_req_phase(nr_load64_rlx(&slot->state)) != NR_REQ_PENDING)
 		nr_bit_clear(nr_pending(s->engine, h->replica), s->idx);
 	NR_POINT("request_announced");
+}
+
+/* Ask, and do what it takes until the answer is there.  False: withdrawn. */
+static bool
+request(NrHandle *h, const NrOwn *own, bool cancellable)
+{
+	NrSession  *s = h->session;
+	NrRequestSlot *slot = h->slot;
+
+	announce(h, own);
 	while (nr_req_phase(nr_load64_acq(&slot->state)) != NR_REQ_DONE)	/* edge Q2 */
 	{
 		NrFull		full;
@@ -89,7 +105,23 @@ request(NrHandle *h, bool cancellable)
 			cancellable = false;	/* it was taken: the answer is on its way */
 		}
 	}
+	nr_store64_rlx(&slot->state, nr_req_word(nr_req_no(nr_load64_rlx(&slot->state)), 0, NR_REQ_FREE));	/* ours: nobody looks */
 	return true;
+}
+
+/* Nobody combines and nobody asks, most times: then the request is spared the way by its slot. */
+static bool
+request_alone(NrHandle *h, const NrOwn *own)
+{
+	NrSession  *s = h->session;
+	bool		done;
+
+	if (NR_ANNOUNCES || !nr_combiner_try(s, h->g, h->r))
+		return false;
+	NR_POINT("combiner_locked");
+	done = nr_combine_alone(s, h->dispatch, h->g, own);
+	nr_combiner_unlock(s, h->g, h->r);
+	return done;
 }
 
 NrStatus
@@ -97,8 +129,8 @@ nr_execute_mut(NrHandle *h, const void *ops, size_t bytes, uint32_t n, bool canc
 			   NrResult *result)
 {
 	NrSession  *s = h->session;
-	NrRequestSlot *slot = h->slot;
-	uint32_t	first = NR_NO_EXTENT;
+	const NrRequestSlot *slot = h->slot;
+	NrOwn		own = {.ops = ops,.bytes = (uint32_t) bytes,.n = n,.first_extent = NR_NO_EXTENT};
 	uint32_t	end;
 	NrStatus	status;
 
@@ -110,26 +142,20 @@ nr_execute_mut(NrHandle *h, const void *ops, size_t bytes, uint32_t n, bool canc
 	if (status != NR_OK)
 		return status;
 	nr_crossings_of(s, h->g);
-	if (bytes <= s->engine->geo.session_buffer_bytes)
-		memcpy(h->buffer, ops, bytes);
-	else
+	if (bytes > s->engine->geo.session_buffer_bytes)
 	{
-		status = nr_payload_place(s, h->g, h->r, ops, bytes, &first, &end);
+		status = nr_payload_place(s, h->g, h->r, ops, bytes, &own.first_extent, &end);
 		if (status == NR_NO_SPACE)
 		{
 			nr_let_go(h);
-			status = nr_payload_place(s, h->g, h->r, ops, bytes, &first, &end);
+			status = nr_payload_place(s, h->g, h->r, ops, bytes, &own.first_extent, &end);
 		}
 		if (status != NR_OK)
 			return status;
 	}
-	nr_store32_rlx(&slot->bytes, (uint32_t) bytes); /* published by the state word, edge Q1 */
-	nr_store32_rlx(&slot->first_extent, first);
-	nr_store32_rlx(&slot->n, n);
-
-	if (!request(h, cancellable))
+	if (!request_alone(h, &own) && !request(h, &own, cancellable))
 	{
-		nr_payload_free(s, h->r, first);
+		nr_payload_free(s, h->r, own.first_extent);
 		return NR_CANCELLED;
 	}
 	result->status = (NrStatus) slot->status;
@@ -141,6 +167,5 @@ nr_execute_mut(NrHandle *h, const void *ops, size_t bytes, uint32_t n, bool canc
 	if (slot->last_length > 0 && slot->last_length <= result->last.capacity &&
 		slot->last_length <= s->engine->geo.session_buffer_bytes)
 		memcpy(result->last.data, h->buffer, slot->last_length);
-	nr_store64_rlx(&slot->state, nr_req_word(nr_req_no(nr_load64_rlx(&slot->state)), 0, NR_REQ_FREE));	/* ours: nobody looks */
 	return NR_OK;
 }

@@ -506,6 +506,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			fiber_start(i, play);
 		}
 		nr_test_point_hook = at_point;
+		nr_store32_rlx(&nr_test_announces, size % 2);	/* no byte of the input, whose kept ones mean what they did */
 		do
 		{
 			uint32_t	first = fz_below(b.n);

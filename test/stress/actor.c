@@ -65,6 +65,9 @@ actor_setup(void)
 void
 actor_stop_at(const char *place, uint32_t i)
 {
+#ifdef NR_TEST_POINTS
+	nr_store32_rlx(&nr_test_announces, nr_test_point_announces(place));
+#endif
 	atomic_fetch_add(&asked, 1);
 	atomic_store(&stop_place, place);
 	atomic_store(&stop_who, i);

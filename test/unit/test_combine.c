@@ -331,6 +331,64 @@ test_withdraw(void)
 
 /* ---- the lock ---- */
 
+/* ---- who is alone ---- */
+
+/* One more by session i; what it was answered, or 0: nothing was done. */
+static uint64_t
+alone(uint32_t i)
+{
+	_Alignas(8) char op[TOY_ADD_BYTES];
+	NrOwn		own = {.ops = op,.bytes = (uint32_t) toy_add(op, 0, 1),.first_extent = NR_NO_EXTENT,.n = 1};
+	bool		done;
+
+	if (!nr_combiner_try(&b.s[i], G, b.s[i].replica))
+		return 0;
+	done = nr_combine_alone(&b.s[i], &toy_counter_dispatch, G, &own);
+	nr_combiner_unlock(&b.s[i], G, b.s[i].replica);
+	return done && b.h[i].slot->last_length == 8 ? *(uint64_t *) b.h[i].buffer : 0;
+}
+
+static void
+post_1_when_appended(const char *point)
+{
+	if (strcmp(point, "batch_appended") == 0 && phase(1) == NR_REQ_FREE)
+		post(1, 0);
+}
+
+static void
+test_alone(void)
+{
+	NrFull		full;
+	uint32_t	before;
+	uint64_t	ring;
+
+	open_many(4, 1, 12, 16);
+	before = number(0);
+	tap_ok(alone(0) == 1 && phase(0) == NR_REQ_FREE && number(0) == before, "who is alone is served, and its slot was never used");
+	tap_ok(info().batches == 1 && info().requests == 1 && info().ops == 1, "as a batch of one request");
+	post(2, 0);
+	tap_ok(alone(0) == 0 && phase(2) == NR_REQ_PENDING && info().batches == 1, "somebody pends: nobody is alone, nothing is done");
+	tap_ok(combine(0, &full) && answer(2) == 2, "they are served together");
+	set_free(2);
+	nr_test_point_hook = post_1_when_appended;
+	tap_ok(alone(0) == 3 && answer(1) == 4 && info().batches == 4, "who asks meanwhile is served, too");
+	nr_test_point_hook = NULL;
+	set_free(1);
+	tap_ok(seats_close(&b), "all extents are back");
+
+	/* replica 1 does not follow */
+	open_many(4, 2, 16, 4);
+	for (uint32_t i = 0; i < 4; i++)
+		tap_ok(alone(0) == i + 1, "there is room in the log");
+	ring = nr_load64_rlx(&b.h[0].replica->ring_tail);
+	tap_ok(alone(0) == 0 && nr_load64_rlx(&b.h[0].group->claimed) == 4 && nr_load64_rlx(&b.h[0].group->tail) == 4 &&
+		   nr_load64_rlx(&b.h[0].replica->ring_tail) == ring, "none: nothing is done, nothing claimed");
+	nr_group_sync(&b.h[1], false);
+	nr_log_head(&b.s[0], G);
+	tap_ok(alone(0) == 5, "and there is again, when all have followed");
+	tap_ok(seats_close(&b), "all extents are back");
+}
+
 static void
 test_lock(void)
 {
@@ -386,6 +444,7 @@ main(void)
 	test_no_slot();
 	test_only_first();
 	test_withdraw();
+	test_alone();
 	test_lock();
 	return tap_done();
 }

@@ -242,6 +242,7 @@ test_chain(void)
 	open_seats(&toy_counter_dispatch);
 	before = toy_pool_free(seats.e);
 	nr_test_point_hook = look_at_chain;
+	nr_store32_rlx(&nr_test_announces, 1);
 	for (uint32_t op_bytes = 48; op_bytes <= nr_op_bytes_max(&seats.e->geo); op_bytes += 8 * 17)
 	{
 		uint32_t	per_extent = (uint32_t) nr_op_bytes_max(&seats.e->geo) / op_bytes;
@@ -261,6 +262,19 @@ test_chain(void)
 	toy_call_sum(&seats.h[0], 512 - sizeof(NrOpHeader) + 1, 0, NULL);
 	tap_ok(chain_extents == 1, "what does not, one");
 	nr_test_point_hook = NULL;
+	nr_store32_rlx(&nr_test_announces, 0);
+	ok = true;
+	for (uint32_t extents = 1; extents <= 4; extents++)
+	{
+		size_t		at = 0;
+
+		for (uint32_t i = 0; i < extents; i++)
+			at += toy_sum(ops + at, nr_op_bytes_max(&seats.e->geo) - sizeof(NrOpHeader), 0);
+		ok &= nr_execute_mut(&seats.h[0], ops, at, extents, false, &res) == NR_OK && res.done == extents;
+		nr_group_sync(&seats.h[1], false);
+		ok &= toy_pool_free(seats.e) == before;
+	}
+	tap_ok(ok, "who is alone has extents of its own, too");
 	free(ops);
 	tap_ok(seats_close(&seats), "all extents are back");
 }
