@@ -15,7 +15,8 @@ nr_batch_init(NrBatch *batch)
 static char *
 batch_room(NrBatch *batch, size_t bytes)
 {
-	enlargeStringInfo(&batch->ops, bytes);
+	if (unlikely(bytes >= (size_t) (batch->ops.maxlen - batch->ops.len)))
+		enlargeStringInfo(&batch->ops, bytes);
 	batch->n++;
 	return batch->ops.data + batch->ops.len;
 }

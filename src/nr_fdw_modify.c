@@ -230,8 +230,11 @@ encode_row(NrModify *mod, NrCache *cache, TupleTableSlot *slot)
 	memcpy(mod->values, slot->tts_values, slot->tts_tupleDescriptor->natts * sizeof(Datum));
 	bytes = nr_value_measure(def, mod->values, slot->tts_isnull);
 	nr_check_entry_bytes(def, mod->key.bytes, bytes);
-	resetStringInfo(&mod->value);
-	enlargeStringInfo(&mod->value, bytes);
+	if (unlikely(bytes >= (size_t) mod->value.maxlen))
+	{
+		resetStringInfo(&mod->value);
+		enlargeStringInfo(&mod->value, bytes);
+	}
 	nr_value_store(def, mod->values, slot->tts_isnull, mod->value.data);
 	mod->value.len = bytes;
 }

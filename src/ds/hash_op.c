@@ -6,8 +6,8 @@
  * checked against the bytes that are there, and the hash against the key: a
  * wrong one would put an entry where no lookup finds it.
  */
-#include "ds/hash_root.h"
 #include "ds/hash_key.h"
+#include "ds/hash_line.h"
 
 uint64_t
 ds_hash_key(uint64_t seed, const void *key, size_t key_bytes)
@@ -46,17 +46,15 @@ op_encode(void *to, uint16_t code, uint64_t hash, const void *key, size_t key_by
 	DsHashOp   *body = (DsHashOp *) (op + 1);
 	char	   *at = (char *) (body + 1);
 
+	/* what is left of the last word: before anything else is in it */
+	memset((char *) to + op->bytes - 8, 0, 8);
 	op->flags = flags;
 	body->hash = hash;
 	body->key_bytes = (uint32_t) key_bytes;
 	body->value_bytes = (uint32_t) value_bytes;
-	if (key_bytes > 0)
-		memcpy(at, key, key_bytes);
-	at += key_bytes;
-	if (value && value_bytes > 0)
-		memcpy(at, value, value_bytes);
-	at += value_bytes;
-	memset(at, 0, op->bytes - sizeof(*op) - payload_bytes);
+	ds_bytes_copy(at, key, key_bytes);
+	if (value)
+		ds_bytes_copy(at + key_bytes, value, value_bytes);
 	return op->bytes;
 }
 
