@@ -158,7 +158,7 @@ format_replica(NrEngine *e, uint32_t g, uint32_t r)
 	nr_store32_rlx(&rep->starved, 0);
 	nr_store32_rlx(&rep->combiner, 0);
 	nr_store32_rlx(&rep->blocking_reader, 0);
-	rep->ring_oldest = 0;
+	rep->ring_look_at = 0;
 	rep->scan_from = rep->starved_ignored = rep->calls = 0;
 	zero_bitmap(e, nr_pending(e, rep));
 	zero_bitmap(e, nr_readers(e, rep));

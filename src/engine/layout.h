@@ -211,7 +211,7 @@ struct NrReplica
 	NrAtomic32	blocking_reader;	/* session + 1 */
 	NrAtomic64	ring_head;		/* the following are written under the combiner lock */
 	NrAtomic64	ring_tail;
-	uint64_t	ring_oldest;	/* no batch in the ring has a lower sequence number */
+	uint64_t	ring_look_at;	/* with a lower head, no batch in the ring can be let go of */
 	uint32_t	scan_from;		/* session at which the next collection starts */
 	uint32_t	starved_ignored;	/* so many starved readers are not waited for */
 	uint32_t	calls;			/* how often readers were looked for */

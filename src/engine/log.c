@@ -338,7 +338,7 @@ ring_reclaim(const Ring *ring, uint64_t head)
 	uint64_t	before = ring_head(ring);
 
 	/* one look at a number instead of at a batch that has left our caches */
-	if (head <= rep->ring_oldest)
+	if (head < rep->ring_look_at)
 		return false;
 	for (int i = 0; i < RECLAIM_BATCHES && ring_head(ring) != ring_tail(ring); i++)
 	{
@@ -352,7 +352,7 @@ ring_reclaim(const Ring *ring, uint64_t head)
 		else
 		{
 			if (nr_load64_rlx(&batch->seq) != UINT64_MAX)
-				rep->ring_oldest = nr_load64_rlx(&batch->seq);
+				rep->ring_look_at = nr_load64_rlx(&batch->seq) + 1;
 			break;
 		}
 	}

@@ -278,7 +278,7 @@ for my $c (@checks)
 	  };
 }
 
-# A tree of its own with the mutant in it, compiled; all else is taken from what was built.
+# A tree of its own with the mutant in it, compiled; all else is taken from what was built, which may lie below the root.
 sub build_mutant
 {
 	my ($m, $n) = @_;
@@ -286,7 +286,7 @@ sub build_mutant
 	remove_tree($tree, $out);
 	make_path($tree);
 	system("cp -a $root/src $root/test $root/tools $tree/ && cp -a $built $out") == 0 or die;
-	system("find $out -name '*.d' -exec sed -i 's#\Q$root\E/#$tree/#g; s#\Q$built\E/#$out/#g' {} +") == 0 or die;
+	system("find $out -name '*.d' -exec sed -i 's#\Q$built\E/#$out/#g; s#\Q$root\E/#$tree/#g' {} +") == 0 or die;
 	spew("$tree/$m->{file}", $m->{source});
 	my $log = `make -s -f $tree/tools/ctests.mk KIND=model MODE=model OUT=$out 2>&1`;
 	return $? == 0 ? $out : die "$m->{name} does not compile:\n$log";
