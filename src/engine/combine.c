@@ -2,6 +2,7 @@
  * combine.c
  *		Flat combining; contract in combine.h.
  */
+#include "engine/alone.h"
 #include "engine/combine.h"
 #include "engine/crossing.h"
 #include "engine/grant.h"
@@ -507,12 +508,15 @@ nr_combine_alone(NrSession *s, const NrDispatch *dispatch, uint32_t g, const NrO
 	NrFull		full;
 	uint64_t	seq;
 
-	if (anybody_pends(s->engine, rep) ||
-		(group->copies == 2 && !nr_lr_drain(s, g, home, NR_IMPATIENT)) ||
-		!append_own(s, dispatch, g, own, &seq))
+	if (anybody_pends(s->engine, rep))
 		return false;
-	/* our request is in it: no way back */
-	(void) nr_replay_to(s, dispatch, g, home, seq + 1, NR_PATIENT, false);
+	if (!nr_apply_own(s, dispatch, g, own))
+	{
+		if ((group->copies == 2 && !nr_lr_drain(s, g, home, NR_IMPATIENT)) || !append_own(s, dispatch, g, own, &seq))
+			return false;
+		/* our request is in it: no way back */
+		(void) nr_replay_to(s, dispatch, g, home, seq + 1, NR_PATIENT, false);
+	}
 	if (anybody_pends(s->engine, rep) || nr_tidy_due(s->engine, g, home))
 		(void) nr_combine(s, dispatch, g, NR_IMPATIENT, &full);
 	return true;

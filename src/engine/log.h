@@ -71,6 +71,19 @@ extern uint64_t nr_log_tail(NrSession *s, uint32_t g);
 /* Batch seq < tail that this replica has not applied yet; "home": nr_home. */
 extern NrBatch *nr_log_batch(NrSession *s, uint32_t g, uint32_t home, uint64_t seq);
 
+/*
+ * Is the log for nobody but who has the combiner lock?  So it is with one replica of one copy, unless prepared writes
+ * are appended without that lock.
+ */
+static inline bool
+nr_log_alone(const struct NrGroup *group)
+{
+	return group->replicas == 1 && group->copies == 1 && !group->config.lazy;
+}
+
+/* In such a group, with that lock and all applied: count what is applied without the log as batch seq. */
+extern void nr_log_skip(NrSession *s, uint32_t g, uint64_t seq);
+
 /* Reads that begin from now on see everything before this position. */
 extern void nr_advance_completed(NrSession *s, struct NrGroup *group, uint64_t seq);
 

@@ -25,72 +25,6 @@ typedef struct Replay
 	bool		ahead;			/* readers are let in later, when all replicas have come so far */
 } Replay;
 
-void
-nr_copy_view(NrEngine *e, uint32_t g, uint32_t r, uint32_t c, NrCopy *copy)
-{
-	struct NrGroup *group = nr_group(e, g);
-	char	   *root = nr_copy_physical(e, group, r, group->root_extent[c]);
-
-	copy->region = e->extents[r];
-	copy->extent_shift = e->geo.extent_shift;
-	copy->ref_shift = e->geo.extent_shift - NR_REF_UNIT_SHIFT;
-	copy->table = (NrExtentTable *) root;
-	copy->map = copy->table->words;
-	copy->root = root + nr_extent_table_bytes(group->copy_config.extents_max);
-	copy->pass = NR_PASS_FIRST;
-	copy->seq = 0;
-	copy->shared = NULL;
-	copy->shared_map = copy->map;
-	copy->shared_root = NULL;
-	if (nr_group_shares(group))
-	{
-		copy->shared = (NrExtentTable *) nr_copy_physical(e, group, r, group->shared_root);
-		copy->shared_map = copy->shared->words;
-		copy->shared_root = (char *) copy->shared + nr_extent_table_bytes(group->copy_config.shared_max);
-	}
-}
-
-uint32_t
-nr_shared_deferred(NrEngine *e, uint32_t g, uint32_t r)
-{
-	const struct NrGroup *group = nr_group(e, g);
-
-	return nr_group_shares(group) ?
-		((const NrExtentTable *) nr_copy_physical(e, group, r, group->shared_root))->deferred : 0;
-}
-
-void
-nr_copy_grant(NrCopy *copy, uint32_t number)
-{
-	NrExtentTable *t = copy->table;
-	uint32_t	e = t->unused_head;
-
-	/* config.extents_max bounds both what is granted and the table */
-	t->unused_head = t->words[t->capacity + e];
-	t->words[e] = number;
-	t->words[t->capacity + e] = t->free_head;
-	t->free_head = e;
-	t->free_count++;
-	t->mapped_count++;
-}
-
-/* The copy lets go of a free extent; false when it has none. */
-static bool
-copy_release(NrEngine *engine, NrCopy *copy)
-{
-	NrExtentTable *t = copy->table;
-	uint32_t	e = nr_extent_take(copy);
-
-	if (e == NR_NO_EXTENT)
-		return false;
-	nr_pool_unref(engine, nr_map_extent(engine, t->words[e]));
-	t->words[e] = 0;
-	t->words[t->capacity + e] = t->unused_head;
-	t->unused_head = e;
-	t->mapped_count--;
-	return true;
-}
-
 /*
  * Operations that are announced to the structure before their turn: in a large
  * one each touches memory that is in no cache, and the misses may overlap.
@@ -165,6 +99,14 @@ apply_ops(Replay *p, char *ops, uint32_t bytes, uint32_t *left, NrRequestSlot *s
 	}
 }
 
+static inline void
+answer_begin(NrRequestSlot *slot, uint64_t seq)
+{
+	slot->seq = seq;
+	slot->status = NR_OK;
+	slot->done = slot->flagged = slot->last_flag = slot->last_length = 0;
+}
+
 /* Apply one request of a batch that replica "producer" appended. */
 static void
 apply_request(Replay *p, NrBatchRequest *req, uint32_t producer, uint64_t seq)
@@ -177,9 +119,7 @@ apply_request(Replay *p, NrBatchRequest *req, uint32_t producer, uint64_t seq)
 	{
 		slot = nr_request_slot(p->e, p->r, req->session);
 		buffer = nr_session_buffer(p->e, p->r, req->session);
-		slot->seq = seq;
-		slot->status = NR_OK;
-		slot->done = slot->flagged = slot->last_flag = slot->last_length = 0;
+		answer_begin(slot, seq);
 	}
 	if (req->first_extent == NR_NO_EXTENT)
 	{
@@ -218,7 +158,7 @@ stock_up(Replay *p, NrCopy *copy, const uint32_t *grants, uint32_t n, uint32_t e
 
 	for (uint32_t i = 0; i < n; i++)
 		nr_copy_grant(copy, nr_map_number(p->e, p->group, grants[i * each]));
-	while (stock.released < releases && copy_release(p->e, copy))
+	while (stock.released < releases && nr_copy_release(p->e, copy))
 		stock.released++;
 	p->s->crossed.pool_updates += stock.released;
 	stock.free_before = copy->table->free_count;
@@ -586,4 +526,32 @@ nr_apply_idle(NrSession *s, const NrDispatch *dispatch, uint32_t g, const NrBatc
 	result->flagged = answers.flagged;
 	result->last.flag = answers.last_flag != 0;
 	result->last.length = 0;
+}
+
+void
+nr_apply_alone(NrSession *s, const NrDispatch *dispatch, uint32_t g, const NrBatch *batch, const void *ops, uint32_t bytes)
+{
+	Replay		p = {.s = s,.e = s->engine,.dispatch = dispatch,.group = nr_group(s->engine, g),
+	.rep = nr_replica(s->engine, g, 0),.g = g};
+	NrRequestSlot *slot = nr_request_slot(p.e, 0, s->idx);
+	uint64_t	seq = nr_load64_rlx(&p.rep->applied[0]);	/* only the combiner lock's holder writes it */
+	uint32_t	left = batch->ops;
+	Stock		stock;
+
+	nr_copy_view(p.e, g, 0, 0, &p.copy);
+	p.copy.seq = seq;
+	(void) nr_rw_writer_enter(s, g, 0, NR_PATIENT);
+	NR_POINT("batch_apply");
+	stock = stock_up(&p, &p.copy, (const uint32_t *) (batch + 1), batch->grants, 1, batch->releases);
+	answer_begin(slot, seq);
+	apply_ops(&p, (char *) ops, bytes, &left, slot, nr_session_buffer(p.e, 0, s->idx));
+	NR_POINT("batch_applied");
+	count_applied(&p, batch->ops);
+	settle(p.group, &p.group->headroom, &p.group->mapped, p.copy.table, stock, batch->claim, batch->releases);
+	nr_log_skip(s, g, seq);
+	nr_advance_completed(s, p.group, seq + 1);
+	NR_POINT("batch_complete");
+	nr_xchg64_seq(&p.rep->applied[0], seq + 1); /* edge A1, edge L2, edge Z1 */
+	nr_rw_writer_leave(s, g, 0);
+	after_step(&p, NULL);
 }

@@ -10,30 +10,12 @@
 #ifndef NR_REPLAY_H
 #define NR_REPLAY_H
 
+#include "engine/copy.h"
 #include "engine/log.h"
 #include "engine/pool.h"
 #include "engine/rwlock.h"
 
 #define NR_REPLAY_CHUNK		(64 * 1024)
-
-/* Copy c of this replica as this process sees it. */
-extern void nr_copy_view(NrEngine *e, uint32_t g, uint32_t r, uint32_t c, NrCopy *copy);
-
-/* An extent that the pool gave to the group becomes free memory of the copy: nr_map_number. */
-extern void nr_copy_grant(NrCopy *copy, uint32_t number);
-
-/*
- * Extents' worth, rounded up, of what the copies of replica r share that was dropped and awaits
- * NrDispatch.reclaim; with the combiner lock.  0: they share nothing.
- */
-extern uint32_t nr_shared_deferred(NrEngine *e, uint32_t g, uint32_t r);
-
-/* Is there any?  Otherwise a batch need carry no floor. */
-static inline bool
-nr_shares_deferred(NrEngine *e, const struct NrGroup *group, uint32_t g, uint32_t r)
-{
-	return nr_group_shares(group) && nr_shared_deferred(e, g, r) > 0;
-}
 
 /*
  * Apply everything that was appended so far to replica r; with two copies, to
@@ -71,5 +53,13 @@ extern void nr_replay_all(NrSession *s, const NrDispatch *dispatch, uint32_t g);
  */
 extern void nr_apply_idle(NrSession *s, const NrDispatch *dispatch, uint32_t g, const NrBatch *batch,
 						  void *ops, size_t bytes, uint32_t n, NrResult *result);
+
+/*
+ * With the combiner lock of the only replica, which has one copy and has applied all that was appended (nr_log_alone): apply
+ * a request without the log, where nobody else would read it.  It counts as a batch.  "batch" carries grants and claim, and
+ * how many operations there are; the answer is in the session's slot.  Waits for readers inside the copy.
+ */
+extern void nr_apply_alone(NrSession *s, const NrDispatch *dispatch, uint32_t g, const NrBatch *batch, const void *ops,
+						   uint32_t bytes);
 
 #endif							/* NR_REPLAY_H */

@@ -73,13 +73,31 @@ announce(NrHandle *h, const NrOwn *own)
 	NR_POINT("request_announced");
 }
 
-/* Ask, and do what it takes until the answer is there.  False: withdrawn. */
+static bool
+become_combiner(NrHandle *h)
+{
+	if (!nr_combiner_try(h->session, h->g, h->r))
+		return false;
+	NR_POINT("combiner_locked");
+	return true;
+}
+
+/*
+ * Ask, and do what it takes until the answer is there.  False: withdrawn.
+ * Nobody combines and nobody asks, most times: then the request is spared the way by its slot.
+ */
 static bool
 request(NrHandle *h, const NrOwn *own, bool cancellable)
 {
 	NrSession  *s = h->session;
 	NrRequestSlot *slot = h->slot;
+	bool		locked = !NR_ANNOUNCES && become_combiner(h);
 
+	if (locked && nr_combine_alone(s, h->dispatch, h->g, own))
+	{
+		nr_combiner_unlock(s, h->g, h->r);
+		return true;
+	}
 	announce(h, own);
 	while (nr_req_phase(nr_load64_acq(&slot->state)) != NR_REQ_DONE)	/* edge Q2 */
 	{
@@ -87,11 +105,11 @@ request(NrHandle *h, const NrOwn *own, bool cancellable)
 		NrCombined	combined;
 		bool		go_on = true;
 
-		if (nr_combiner_try(s, h->g, h->r))
+		if (locked || become_combiner(h))
 		{
-			NR_POINT("combiner_locked");
 			combined = nr_combine(s, h->dispatch, h->g, cancellable ? NR_CANCELLABLE : NR_PATIENT, &full);
 			nr_combiner_unlock(s, h->g, h->r);
+			locked = false;
 			if (combined == NR_COMBINED || nr_req_phase(nr_load64_acq(&slot->state)) == NR_REQ_DONE)	/* edge Q2 */
 				continue;
 			go_on = combined == NR_COMBINE_FULL && nr_wait_for_space(h, &full, cancellable);
@@ -107,21 +125,6 @@ request(NrHandle *h, const NrOwn *own, bool cancellable)
 	}
 	nr_store64_rlx(&slot->state, nr_req_word(nr_req_no(nr_load64_rlx(&slot->state)), 0, NR_REQ_FREE));	/* ours: nobody looks */
 	return true;
-}
-
-/* Nobody combines and nobody asks, most times: then the request is spared the way by its slot. */
-static bool
-request_alone(NrHandle *h, const NrOwn *own)
-{
-	NrSession  *s = h->session;
-	bool		done;
-
-	if (NR_ANNOUNCES || !nr_combiner_try(s, h->g, h->r))
-		return false;
-	NR_POINT("combiner_locked");
-	done = nr_combine_alone(s, h->dispatch, h->g, own);
-	nr_combiner_unlock(s, h->g, h->r);
-	return done;
 }
 
 NrStatus
@@ -153,7 +156,7 @@ nr_execute_mut(NrHandle *h, const void *ops, size_t bytes, uint32_t n, bool canc
 		if (status != NR_OK)
 			return status;
 	}
-	if (!request_alone(h, &own) && !request(h, &own, cancellable))
+	if (!request(h, &own, cancellable))
 	{
 		nr_payload_free(s, h->r, own.first_extent);
 		return NR_CANCELLED;

@@ -412,8 +412,9 @@ sub victim
 {
 	my ($kill, $name, $cache, $n) = @_;
 	my $hard = $kill->{action} =~ /kill9|quit/;
-	# who is alone does not announce its request, unless it wants to be at a point where one does
-	my $announces = $n % 2 ? ',request_pending:nap:1000000' : '';
+	# who is alone does not announce its request, unless it wants to be at a point where one does, and on one replica needs no log
+	my $log = $kill->{replicas} == 1 && $kill->{point} =~ /^(log_claimed|half_written|batch_filled|batch_appended)$/;
+	my $announces = $n % 2 || $log ? ',request_pending:nap:1000000' : '';
 	my $arm = ($name eq 'failed' ? 'stage_prepared:error,' : '') . "$kill->{point}:$kill->{action}:$n$announces";
 	my ($before, $help, $text) = script($name, $cache, $arm);
 	my $settings = "SET client_min_messages = error;\nSET statement_timeout = '60s';\n";

@@ -349,9 +349,9 @@ alone(uint32_t i)
 }
 
 static void
-post_1_when_appended(const char *point)
+post_1_when_complete(const char *point)
 {
-	if (strcmp(point, "batch_appended") == 0 && phase(1) == NR_REQ_FREE)
+	if (strcmp(point, "batch_complete") == 0 && phase(1) == NR_REQ_FREE)
 		post(1, 0);
 }
 
@@ -370,7 +370,7 @@ test_alone(void)
 	tap_ok(alone(0) == 0 && phase(2) == NR_REQ_PENDING && info().batches == 1, "somebody pends: nobody is alone, nothing is done");
 	tap_ok(combine(0, &full) && answer(2) == 2, "they are served together");
 	set_free(2);
-	nr_test_point_hook = post_1_when_appended;
+	nr_test_point_hook = post_1_when_complete;
 	tap_ok(alone(0) == 3 && answer(1) == 4 && info().batches == 4, "who asks meanwhile is served, too");
 	nr_test_point_hook = NULL;
 	set_free(1);
