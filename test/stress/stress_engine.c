@@ -114,6 +114,7 @@ conclude(Worker *w, HiCall *call, NrStatus st, const NrResult *result)
 	if (st != NR_OK)
 	{
 		w->errors++;
+		printf("# group %u: call %u failed with %d\n", call->group, call->op.kind, (int) st);
 		return;
 	}
 	hi_end(&w->history, call);
@@ -405,7 +406,13 @@ churn(Worker *w, uint64_t *random)
 	th_create(th, G_CHURN, &config, &toy_stack_dispatch);
 	th_attach(&w->session, G_CHURN, &toy_stack_dispatch, &h);
 	for (uint64_t i = th_random(random) % 100; i > 0; i--)
-		w->errors += toy_call_push(&h, i, 5, &result) != NR_OK;
+	{
+		NrStatus	status = toy_call_push(&h, i, 5, &result);
+
+		if (status != NR_OK)
+			printf("# the group that comes and goes: a push failed with %d\n", (int) status);
+		w->errors += status != NR_OK;
+	}
 	nr_group_detach(&h);
 	nr_group_destroy(th_engine(th, 1), G_CHURN, NULL);
 }
