@@ -3,6 +3,7 @@
  *		A copy as a process sees it, and its extents; contract in copy.h.
  */
 #include "engine/copy.h"
+#include "engine/pool.h"
 
 void
 nr_copy_view(NrEngine *e, uint32_t g, uint32_t r, uint32_t c, NrCopy *copy)

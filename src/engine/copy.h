@@ -6,7 +6,6 @@
 #define NR_COPY_H
 
 #include "engine/layout.h"
-#include "engine/pool.h"
 
 /* Copy c of this replica as this process sees it. */
 extern void nr_copy_view(NrEngine *e, uint32_t g, uint32_t r, uint32_t c, NrCopy *copy);

@@ -296,7 +296,7 @@ typedef struct NrResult
 	NrStatus	status;			/* first status that is not NR_OK, else NR_OK */
 	uint32_t	done;			/* operations that answered NR_OK */
 	uint32_t	flagged;		/* of these, answers with flag set */
-	uint64_t	seq;			/* log position of the batch that carried the request */
+	uint64_t	seq;			/* log position of the batch that carried the request, or that it counted as */
 	NrResponse	last;			/* response of the last operation; data/capacity by the caller */
 } NrResult;
 
