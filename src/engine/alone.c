@@ -27,7 +27,10 @@ nr_apply_own(NrSession *s, const NrDispatch *dispatch, uint32_t g, const NrOwn *
 	if (need.extents > GRANTS_MAX)
 		return false;
 	room.batch.ops = own->n;
-	nr_grant_best(s, dispatch, g, &room.batch, need, GRANTS_MAX);
+	if (nr_grant_spare(group, need))
+		room.batch.grants = room.batch.releases = room.batch.claim = 0;
+	else
+		nr_grant_best(s, dispatch, g, &room.batch, need, GRANTS_MAX);
 	NR_POINT("granted");
 	nr_apply_alone(s, dispatch, g, &room.batch, own->ops, own->bytes);
 	nr_bump64(&rep->batches, 1);
