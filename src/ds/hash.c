@@ -13,14 +13,6 @@
 /* Buckets of an empty table, if the root extent has lines for them. */
 #define BUCKETS_MIN		4
 
-static void
-config_arg(const NrCopyConfig *config, DsHashArg *arg)
-{
-	memset(arg, 0, sizeof(*arg));
-	memcpy(arg, config->arg, config->arg_bytes < sizeof(*arg) ? config->arg_bytes : sizeof(*arg));
-	arg->line_bytes = ds_line_bytes(arg);
-}
-
 DsHashLayout
 ds_hash_layout(uint32_t extent_shift, uint32_t extents_max, uint32_t line_shift)
 {
@@ -44,10 +36,7 @@ ds_hash_layout(uint32_t extent_shift, uint32_t extents_max, uint32_t line_shift)
 static DsHashLayout
 layout_for(const NrCopyConfig *config)
 {
-	DsHashArg	arg;
-
-	config_arg(config, &arg);
-	return ds_hash_layout(config->extent_shift, config->extents_max, (uint32_t) __builtin_ctz(arg.line_bytes));
+	return ds_hash_layout(config->extent_shift, config->extents_max, (uint32_t) __builtin_ctz(ds_line_bytes(config)));
 }
 
 static size_t
@@ -67,18 +56,18 @@ hash_init(NrCopy *copy, const NrCopyConfig *config)
 {
 	DsHashLayout l = layout_for(config);
 	DsHashRoot *root = ds_hash_root(copy);
-	DsHashArg	arg;
-	uint32_t	line_shift;
+	DsHashArg	arg = {0};
+	uint32_t	line_bytes = ds_line_bytes(config);
+	uint32_t	line_shift = (uint32_t) __builtin_ctz(line_bytes);
 	size_t		spare_bytes;
 	size_t		spare_at = nr_copy_root_spare(copy, &spare_bytes);
 
-	config_arg(config, &arg);
-	line_shift = (uint32_t) __builtin_ctz(arg.line_bytes);
+	memcpy(&arg, config->arg, config->arg_bytes < sizeof(arg) ? config->arg_bytes : sizeof(arg));
 	root->magic = DS_HASH_MAGIC;
 	root->seed = arg.seed;
 	root->line_shift = (uint8_t) line_shift;
 	root->seg_shift = (uint8_t) (config->extent_shift - line_shift);
-	root->line_capacity = (uint16_t) (arg.line_bytes - sizeof(DsHashLine));
+	root->line_capacity = (uint16_t) (line_bytes - sizeof(DsHashLine));
 	root->inline_max = ds_line_inline_max(root->line_capacity);
 	root->heap_at = l.heap_at;
 	root->base = l.base;

@@ -206,15 +206,15 @@ too_empty(const NrCopy *copy, const DsHashRoot *root)
 }
 
 void
-ds_hash_adapt(NrCopy *copy, DsHashRoot *root, DsHashBudget budget)
+ds_hash_adapt(NrCopy *copy, DsHashRoot *root, DsHashBudget *budget)
 {
-	for (uint32_t i = 0; i < budget.splits && too_full(root); i++)
-		if (!split(copy, root, &budget.lines))
+	for (uint32_t i = 0; i < budget->splits && too_full(root); i++)
+		if (!split(copy, root, &budget->lines))
 			return;
 	if (root->spare != 0 && !too_full(root))
 		drop_spare(copy, root);
 	for (int i = 0; i < DS_HASH_MERGES_MAX && too_empty(copy, root); i++)
-		if (!merge(copy, root, &budget.lines))
+		if (!merge(copy, root, &budget->lines))
 			return;
 }
 

@@ -136,9 +136,13 @@ ds_entry_long_ref(const uint8_t *entry)
 
 /* A line's configured bytes; a wrong number must only not be deadly. */
 static inline uint32_t
-ds_line_bytes(const DsHashArg *arg)
+ds_line_bytes(const NrCopyConfig *config)
 {
-	return arg->line_bytes == 128 || arg->line_bytes == 256 ? arg->line_bytes : 64;
+	uint32_t	bytes = 0;
+
+	if (config->arg_bytes >= offsetof(DsHashArg, line_bytes) + sizeof(bytes))
+		memcpy(&bytes, config->arg + offsetof(DsHashArg, line_bytes), sizeof(bytes));
+	return bytes == 128 || bytes == 256 ? bytes : 64;
 }
 
 static inline uint32_t

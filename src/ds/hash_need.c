@@ -29,19 +29,6 @@ line_payload_max(uint32_t line_bytes)
 	return line_bytes;
 }
 
-static DsHashArg
-config_arg(const NrCopyConfig *config)
-{
-	DsHashArg	arg = {0};
-
-	if (config->arg_bytes >= sizeof(arg))
-		memcpy(&arg, config->arg, sizeof(arg)); /* a fixed length takes no call */
-	else
-		memcpy(&arg, config->arg, config->arg_bytes);
-	arg.line_bytes = ds_line_bytes(&arg);
-	return arg;
-}
-
 static uint64_t
 segments_for(const NrCopyConfig *config, uint32_t line_bytes, uint64_t splits)
 {
@@ -84,7 +71,7 @@ need_shared(const NrCopyConfig *config, uint32_t line_bytes, uint32_t n, uint64_
 NrNeed
 ds_hash_need(const NrCopyConfig *config, uint32_t n, uint64_t bytes)
 {
-	uint32_t	line_bytes = config_arg(config).line_bytes;
+	uint32_t	line_bytes = ds_line_bytes(config);
 	uint32_t	shift = config->extent_shift;
 	bool		shares = config->shared_max > 0;
 	DsHeapBatch batch = {0};
@@ -143,7 +130,7 @@ to_uint32(uint64_t n)
 NrNeed
 ds_hash_need_ops(const NrCopyConfig *config, const void *ops, size_t bytes, uint32_t n, bool ordered)
 {
-	uint32_t	line_bytes = config_arg(config).line_bytes;
+	uint32_t	line_bytes = ds_line_bytes(config);
 	const char *at = ops;
 	const char *end = at + bytes;
 	HashNeed	need = {0};

@@ -180,7 +180,7 @@ typedef struct DsHashBudget
 } DsHashBudget;
 
 /* Split or merge a bounded number of buckets so that the fill stays in range; best effort. */
-extern void ds_hash_adapt(NrCopy *copy, DsHashRoot *root, DsHashBudget budget);
+extern void ds_hash_adapt(NrCopy *copy, DsHashRoot *root, DsHashBudget *budget);
 
 /*
  * Give up what is kept for later, and merge: for a write that has found no

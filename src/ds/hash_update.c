@@ -169,6 +169,6 @@ ds_hash_update(NrCopy *copy, DsHashRoot *root, const NrOpHeader *op, NrResponse 
 		resp->length = 0;
 		return status;
 	}
-	ds_hash_adapt(copy, root, budget);
+	ds_hash_adapt(copy, root, &budget);
 	return NR_OK;
 }

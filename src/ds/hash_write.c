@@ -315,7 +315,7 @@ ds_hash_apply(NrCopy *copy, DsHashRoot *root, const NrOpHeader *op, NrResponse *
 		default:
 			return NR_BAD_OP;
 	}
-	ds_hash_adapt(copy, root, budget);
+	ds_hash_adapt(copy, root, &budget);
 	return NR_OK;
 }
 

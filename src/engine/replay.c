@@ -25,6 +25,23 @@ typedef struct Replay
 	bool		ahead;			/* readers are let in later, when all replicas have come so far */
 } Replay;
 
+/* Its copy is to be viewed when it is known which; a whole struct of zeros would cost more than the rest. */
+static inline void
+replay_begin(Replay *p, NrSession *s, const NrDispatch *dispatch, uint32_t g, uint32_t r)
+{
+	p->s = s;
+	p->e = s->engine;
+	p->dispatch = dispatch;
+	p->group = nr_group(s->engine, g);
+	p->rep = nr_replica(s->engine, g, r);
+	p->g = g;
+	p->r = r;
+	p->home = nr_home(s, g);
+	p->c = 0;
+	p->visible = 0;
+	p->second = p->ahead = false;
+}
+
 /*
  * Operations that are announced to the structure before their turn: in a large
  * one each touches memory that is in no cache, and the misses may overlap.
@@ -428,9 +445,9 @@ bool
 nr_replay_to(NrSession *s, const NrDispatch *dispatch, uint32_t g, uint32_t r, uint64_t upto,
 			 NrPatience patience, bool both)
 {
-	Replay		p = {.s = s,.e = s->engine,.dispatch = dispatch,.group = nr_group(s->engine, g),
-	.rep = nr_replica(s->engine, g, r),.g = g,.r = r,.home = nr_home(s, g)};
+	Replay		p;
 
+	replay_begin(&p, s, dispatch, g, r);
 	if (p.group->copies == 1)
 		return replay_one(&p, upto, patience);
 	return replay_two(&p, upto, patience, both);
@@ -446,9 +463,9 @@ nr_replay(NrSession *s, const NrDispatch *dispatch, uint32_t g, uint32_t r,
 void
 nr_replay_older(NrSession *s, const NrDispatch *dispatch, uint32_t g, uint32_t r)
 {
-	Replay		p = {.s = s,.e = s->engine,.dispatch = dispatch,.group = nr_group(s->engine, g),
-	.rep = nr_replica(s->engine, g, r),.g = g,.r = r,.home = nr_home(s, g)};
+	Replay		p;
 
+	replay_begin(&p, s, dispatch, g, r);
 	(void) replay_two(&p, nr_position(p.rep), NR_IMPATIENT, true);
 }
 
@@ -462,12 +479,14 @@ nr_replay_all(NrSession *s, const NrDispatch *dispatch, uint32_t g)
 	for (uint32_t r = 0; r < group->replicas; r++)
 	{
 		struct NrReplica *rep = nr_replica(e, g, r);
-		Replay		p = {.s = s,.e = e,.dispatch = dispatch,.group = group,.rep = rep,.g = g,.r = r,.home = nr_home(s, g),.ahead = true};
+		Replay		p;
 		uint32_t	current;
 		uint64_t	seq;
 		NrBatch    *own;
 
 		nr_visit(s, g, r);
+		replay_begin(&p, s, dispatch, g, r);
+		p.ahead = true;
 		current = nr_load32_rlx(&rep->current); /* all combiner locks are ours */
 		p.c = 1 - current;
 		p.visible = nr_load64_rlx(&rep->applied[current]);
@@ -495,8 +514,7 @@ void
 nr_apply_idle(NrSession *s, const NrDispatch *dispatch, uint32_t g, const NrBatch *batch,
 			  void *ops, size_t bytes, uint32_t n, NrResult *result)
 {
-	Replay		p = {.s = s,.e = s->engine,.dispatch = dispatch,.group = nr_group(s->engine, g),
-	.rep = nr_replica(s->engine, g, 0),.g = g};
+	Replay		p;
 	const uint32_t *grants = (const uint32_t *) (batch + 1);
 	NrRequestSlot answers = {.status = NR_OK};
 	Stock		stock;
@@ -504,6 +522,7 @@ nr_apply_idle(NrSession *s, const NrDispatch *dispatch, uint32_t g, const NrBatc
 	NrCopy		shared;
 	NrCopy		other;
 
+	replay_begin(&p, s, dispatch, g, 0);
 	p.c = 1 - nr_load32_rlx(&p.rep->current);	/* only the combiner lock's holder changes it */
 	nr_copy_view(p.e, g, 0, p.c, &p.copy);
 	nr_copy_view(p.e, g, 0, 1 - p.c, &other);
@@ -531,13 +550,14 @@ nr_apply_idle(NrSession *s, const NrDispatch *dispatch, uint32_t g, const NrBatc
 void
 nr_apply_alone(NrSession *s, const NrDispatch *dispatch, uint32_t g, const NrBatch *batch, const void *ops, uint32_t bytes)
 {
-	Replay		p = {.s = s,.e = s->engine,.dispatch = dispatch,.group = nr_group(s->engine, g),
-	.rep = nr_replica(s->engine, g, 0),.g = g};
-	NrRequestSlot *slot = nr_request_slot(p.e, 0, s->idx);
-	uint64_t	seq = nr_load64_rlx(&p.rep->applied[0]);	/* only the combiner lock's holder writes it */
+	Replay		p;
+	NrRequestSlot *slot = nr_request_slot(s->engine, 0, s->idx);
 	uint32_t	left = batch->ops;
+	uint64_t	seq;
 	Stock		stock;
 
+	replay_begin(&p, s, dispatch, g, 0);
+	seq = nr_load64_rlx(&p.rep->applied[0]);	/* only the combiner lock's holder writes it */
 	nr_copy_view(p.e, g, 0, 0, &p.copy);
 	p.copy.seq = seq;
 	(void) nr_rw_writer_enter(s, g, 0, NR_PATIENT);

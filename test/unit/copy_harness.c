@@ -245,8 +245,8 @@ harness_make_hash(CopyHarness *h, uint32_t extent_shift, uint32_t extents_max,
 	NrCopyConfig config = {.extent_shift = extent_shift, .extents_max = extents_max};
 	DsHashArg	arg = {.seed = seed, .line_bytes = line_bytes};
 
-	config.arg_bytes = sizeof(arg);
-	memcpy(config.arg, &arg, sizeof(arg));
+	config.arg_bytes = line_bytes == 0 ? sizeof(arg.seed) : sizeof(arg);
+	memcpy(config.arg, &arg, config.arg_bytes);
 	harness_make(h, &ds_hash_dispatch, &config, 0, shuffle);
 }
 

@@ -38,7 +38,7 @@ extern void harness_make(CopyHarness *h, const NrDispatch *dispatch, const NrCop
 						 size_t root_bytes, uint64_t shuffle);
 extern void harness_free(CopyHarness *h);
 
-/* A ds_hash table. */
+/* A ds_hash table; line_bytes 0: its parameters do not say. */
 extern void harness_make_hash(CopyHarness *h, uint32_t extent_shift, uint32_t extents_max,
 							  uint32_t line_bytes, uint64_t seed, uint64_t shuffle);
 

@@ -369,6 +369,8 @@ int
 main(void)
 {
 	test_basics();
+	test_lengths(0);			/* not said, and wrong: as 64 */
+	test_lengths(100);
 	test_lengths(64);
 	test_lengths(128);
 	test_lengths(256);
