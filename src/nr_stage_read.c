@@ -145,14 +145,14 @@ nr_stage_overlay(const NrCache *cache, CommandId before, char *entries, uint64 *
 
 /* ---- the batch ---- */
 
+/* In the order in which they were made, which is that of memory; the table of keys would jump about in it. */
 char *
 nr_stage_batch(const NrStage *stage, size_t *bytes, uint32 *n)
 {
 	const NrStageTable *table = stage->top;
-	stagekeys_iterator iter;
-	NrStageSlot *slot;
 	char	   *ops = MemoryContextAllocHuge(TopTransactionContext, table->bytes);
 	char	   *to = ops;
+	dlist_iter	iter;
 
 	*n = 0;
 	if (table->truncated)
@@ -160,12 +160,13 @@ nr_stage_batch(const NrStage *stage, size_t *bytes, uint32 *n)
 		to += ds_hash_op_truncate(to);
 		(*n)++;
 	}
-	stagekeys_start_iterate(table->keys, &iter);
-	while ((slot = stagekeys_iterate(table->keys, &iter)) != NULL)
+	dlist_foreach(iter, (dlist_head *) &table->versions)
 	{
-		const NrStagedKey *key = slot->key;
-		const NrVersion *version = key->newest;
+		const NrVersion *version = dlist_container(NrVersion, node, iter.cur);
+		const NrStagedKey *key = version->key;
 
+		if (version != key->newest)
+			continue;
 		if (!version->gone)
 			to += ds_hash_op_put(to, key->hash, key->data, key->bytes, version->data,
 								 version->bytes, 0);
