@@ -6,6 +6,9 @@
 #include "engine/crossing.h"
 #include "engine/grant.h"
 
+#define NR_HEADROOM_KEEP	2	/* free extents that a group keeps */
+#define NR_HEADROOM_MAX		6	/* above: the surplus goes back to the pool */
+
 /* Memory of one kind, and what a batch has to do with it. */
 typedef struct Account
 {

@@ -25,9 +25,6 @@
 
 #include "engine/layout.h"
 
-#define NR_HEADROOM_KEEP	2	/* free extents that a group keeps */
-#define NR_HEADROOM_MAX		6	/* above: the surplus goes back to the pool */
-
 /* Physical numbers behind a batch that is granted so much. */
 static inline uint64_t
 nr_grant_numbers(const struct NrGroup *group, uint64_t grants, uint64_t shared)
@@ -44,16 +41,13 @@ extern void nr_grant_best(NrSession *s, const NrDispatch *dispatch, uint32_t g, 
 						  NrNeed need, uint32_t numbers_max);
 
 /*
- * With the combiner lock of a group that needs no log (nr_log_alone) and has applied all: is "need" free, and no more
- * than the group keeps?  Then nothing has to be claimed: what is used until that lock is given back comes off the
- * account afterwards (replay.c).
+ * With the combiner lock of a group that needs no log (nr_log_alone) and has applied all: is "need" free?  Then
+ * nothing has to be claimed: what is used until that lock is given back comes off the account afterwards (replay.c).
  */
 static inline bool
 nr_grant_spare(const struct NrGroup *group, NrNeed need)
 {
-	int64_t		room = (int64_t) nr_load64_rlx(&group->headroom) - need.extents;
-
-	return room >= 0 && room <= NR_HEADROOM_MAX;
+	return (int64_t) nr_load64_rlx(&group->headroom) >= (int64_t) need.extents;
 }
 
 /* All of "need" or nothing: false, and nothing has changed. */
