@@ -17,7 +17,7 @@ static dlist_head stages = DLIST_STATIC_INIT(stages);	/* none of them empty */
 static bool closed = false;		/* the transaction is committing */
 
 #define TRUNCATE_BYTES	NR_OP_ALIGN(sizeof(NrOpHeader))
-#define NR_STAGE_KEYS	8		/* at first; most transactions write few, and all slots are visited at COMMIT */
+#define NR_STAGE_KEYS	8		/* at first; most transactions write few */
 
 /* ---- stages ---- */
 

@@ -19,7 +19,7 @@ nr_apply_own(NrSession *s, const NrDispatch *dispatch, uint32_t g, const NrOwn *
 	}			room;
 	NrNeed		need;
 
-	/* relaxed: only the lock's holder moves either */
+	/* relaxed: only the lock's holder appends and applies; a reader may help the tail to where he moves it, too */
 	if (!nr_log_alone(group) || own->first_extent != NR_NO_EXTENT ||
 		nr_load64_rlx(&group->tail) != nr_load64_rlx(&rep->applied[0]))
 		return false;
