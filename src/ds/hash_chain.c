@@ -75,7 +75,7 @@ ds_line_move(const NrCopy *copy, const DsHashRoot *root, DsHashLine *from, DsHas
 			to = ds_hash_line_next(copy, to);
 			room = ds_line_capacity(root, to, false) - to->used;
 		}
-		memcpy(ds_line_push(to, step, entry[1]), entry, step);
+		ds_bytes_copy(ds_line_push(to, step, entry[1]), entry, step);
 		room -= step;
 	}
 	ds_line_keep(from, (size_t) (keep - from->entry), kept);
@@ -159,7 +159,7 @@ ds_chain_deal(NrCopy *copy, DsHashRoot *root, DsHashLine *from, DsHashLine *to, 
 				deal_line(copy, root, &deal, which, entry[0]);
 			deal.room[which] -= entry[0];
 			if (!dry)
-				memcpy(ds_line_push(deal.tail[which], entry[0], entry[1]), entry, entry[0]);
+				ds_bytes_copy(ds_line_push(deal.tail[which], entry[0], entry[1]), entry, entry[0]);
 		}
 		line = next;
 	}

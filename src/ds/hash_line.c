@@ -99,7 +99,7 @@ ds_line_pull(NrCopy *copy, DsHashRoot *root, DsHashLine *line, bool first)
 		uint32_t	step = from[0];
 
 		if (line->used + step <= capacity)
-			memcpy(ds_line_push(line, step, from[1]), from, step);
+			ds_bytes_copy(ds_line_push(line, step, from[1]), from, step);
 		else
 		{
 			memmove(keep, from, step);
