@@ -140,8 +140,8 @@ my @base = parallel(
 	sub {
 		my ($s) = @_;
 		my $from = time;
-		my $out = `$built/bin/$s->{program} --sites $s->{name} 2>&1`;
-		return "FAILED $s->{name}\n$out" if $? != 0;
+		my $out = `timeout -k 5 300 $built/bin/$s->{program} --sites $s->{name} 2>&1`;
+		return "FAILED $s->{name}" . (($? >> 8) == 124 ? ": no end" : "") . "\n$out" if $? != 0;
 		return (time - $from) . "\n$out";
 	},
 	@scenarios);
