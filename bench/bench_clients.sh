@@ -122,6 +122,9 @@ script() {
 			[ "$s" = puts ] && cache=commit_puts || cache=immediate_$s
 			read="SELECT nothing('$cache', $k, $v)" write=$read
 			;;
+		"repeat of "*" letters, shares nothing")
+			read="SELECT nothing('commit_puts', $k, length(repeat(($k % 10)::text, ${1//[!0-9]/}))::bigint)" write=$read
+			;;
 		"nr, commit") cache=commit_$s ;;
 		"nr, immediate") cache=immediate_$s ;;
 		"nr, two copies, commit") cache=two_$s ;;
@@ -277,7 +280,8 @@ own_children=${#children[@]}
 		[ -z "$memcached_pid" ] || printf 'plain|%s|%s|memcached, libmemcached\n' "$c" 100 "$c" 90
 	done
 } >"$nr_work/cells"
-for v in "a function that does nothing" "nr, commit" "nr, immediate"; do
+# Two of them take about as long as a put does, with 2 clients: what do these lose with 32?
+for v in "a function that does nothing" "nr, commit" "nr, immediate" "repeat of "{120,360}" letters, shares nothing"; do
 	for c in 2 32; do echo "puts|$c|0|$v"; done
 done >"$nr_work/put_cells"
 

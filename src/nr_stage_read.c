@@ -149,7 +149,7 @@ nr_stage_overlay(const NrCache *cache, CommandId before, char *entries, uint64 *
 char *
 nr_stage_batch(const NrStage *stage, size_t *bytes, uint32 *n)
 {
-	const NrStageTable *table = stage->top;
+	NrStageTable *table = stage->top;
 	char	   *ops = MemoryContextAllocHuge(TopTransactionContext, table->bytes);
 	char	   *to = ops;
 	dlist_iter	iter;
@@ -160,7 +160,7 @@ nr_stage_batch(const NrStage *stage, size_t *bytes, uint32 *n)
 		to += ds_hash_op_truncate(to);
 		(*n)++;
 	}
-	dlist_foreach(iter, (dlist_head *) &table->versions)
+	dlist_foreach(iter, &table->versions)
 	{
 		const NrVersion *version = dlist_container(NrVersion, node, iter.cur);
 		const NrStagedKey *key = version->key;
